@@ -33,8 +33,10 @@ class CStyle:
     """The prefix of every name that other files of a program can see."""
     portable: bool = False
     """C99 and C++98 without what `export.portable` lists."""
-    keeps_state: bool = False
-    """True if the C computes one tick of a recurrent policy."""
+    state_size: int = 0
+    """Number of the state's values if the C computes one tick of a recurrent policy."""
+    whole_state: bool = False
+    """True if that state is kept in whole numbers, beside a tick's inputs and results."""
 
     def literal(self, value: float | np.floating) -> str:
         """Format a float32 as a literal that keeps every bit: in hexadecimal, or in decimal for
@@ -60,14 +62,23 @@ class CStyle:
         return f"{self.prefix.upper()}_{rest}"
 
     @property
+    def keeps_state(self) -> bool:
+        """Return whether the C computes one tick of a recurrent policy."""
+        return self.state_size > 0
+
+    @property
     def tick_inputs(self) -> str:
-        """Number of inputs of a tick, as C; for a recurrent policy it includes the state."""
-        return "TICK_INPUTS" if self.keeps_state else self.macro("OBSERVATION_SIZE")
+        """Number of floats that a tick takes, as C; the state is among them if it is of floats."""
+        return "TICK_INPUTS" if self._has_float_state else self.macro("OBSERVATION_SIZE")
 
     @property
     def tick_results(self) -> str:
-        """Number of results of a tick, as C."""
-        return "TICK_RESULTS" if self.keeps_state else self.macro("ACTION_SIZE")
+        """Number of floats that a tick gives, as C."""
+        return "TICK_RESULTS" if self._has_float_state else self.macro("ACTION_SIZE")
+
+    @property
+    def _has_float_state(self) -> bool:
+        return self.keeps_state and not self.whole_state
 
     @property
     def file_names(self) -> tuple[str, str, str, str]:

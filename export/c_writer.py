@@ -18,6 +18,7 @@ from sparsectl.export.recurrent_c import (
     state_functions,
     state_interface,
     state_lines,
+    state_macros,
     tick_sizes,
 )
 from sparsectl.export.task_choice import task_header, task_macro, task_source
@@ -142,13 +143,13 @@ _HEADER = """\
 #define {{POLICY}}_READ_FLOAT(p) (*(p))
 #endif
 
-#ifdef __cplusplus
+{{includes}}#ifdef __cplusplus
 extern "C" {
 #endif
 
 #define {{POLICY}}_OBSERVATION_SIZE {{facts.observation_size}}
 #define {{POLICY}}_ACTION_SIZE {{facts.action_size}}
-{{state_size_macro}}#define {{POLICY}}_SIGNALS {{facts.signals}}
+{{state_macros}}#define {{POLICY}}_SIGNALS {{facts.signals}}
 #define {{POLICY}}_FRAMES {{facts.frames}}
 #define {{POLICY}}_PERIOD_US {{facts.period_us}}
 #define {{POLICY}}_KEPT_WEIGHTS {{facts.kept_weights}}
@@ -189,10 +190,11 @@ def _header(
     return style.render(
         _HEADER,
         facts=facts,
+        includes="#include <stdint.h>\n\n" if policy.whole_state else "",
         reentrant=policy.reentrant,
         reentrancy=_reentrancy(policy),
-        state_size_macro=_state_size_macro(policy, style),
-        state_interface=state_interface(graph, policy.reentrant, style),
+        state_macros=state_macros(policy, style),
+        state_interface=state_interface(policy, style),
         task_macro=task_macro(graph, style),
         task_header=task_header(graph, style),
         memory_macros=memory_macros(memory, style),
@@ -268,11 +270,6 @@ def _cut_off_macro(policy: EncodedPolicy, style: CStyle) -> str:
     return f"#define {style.macro('INPUT_CUT_OFF')} \\\n    {{{values}}}\n"
 
 
-def _state_size_macro(policy: EncodedPolicy, style: CStyle) -> str:
-    size = policy.graph.state_size
-    return f"#define {style.macro('STATE_SIZE')} {size}\n" if size else ""
-
-
 def _reentrancy(policy: EncodedPolicy) -> str:
     if policy.graph.state_size:
         return "Not reentrant: its state is static."
@@ -284,20 +281,22 @@ def _source(policy: EncodedPolicy, style: CStyle) -> str:
     if style.portable:
         own += f"\n{style.render(NO_ASSEMBLY)}"
     includes = f"{own}\n#include <float.h>\n#include <stdint.h>\n"
-    style = replace(style, keeps_state=policy.graph.state_size > 0)
+    style = replace(
+        style,
+        state_size=policy.graph.state_size,
+        whole_state=policy.whole_state is not None,
+    )
     written = policy.write(style)
     tables = [table.c_source(style) for table in policy.tables]
-    act = state_functions if style.keeps_state else _act
-    code = "\n".join(
-        [*tick_sizes(style), *tables, written.functions, act(written, policy.graph, style)]
-    )
+    act = state_functions(written, policy, style) if style.keeps_state else _act(written, style)
+    code = "\n".join([*tick_sizes(style), *tables, written.functions, act])
     code += task_source(policy.graph, style)
     guards = style.render(_GUARDS) + ("" if style.portable else _PRAGMAS)
     helpers = (readers(policy.tables), bit_functions(written.bits, style.portable))
     return "\n".join(part for part in (includes, guards, *helpers, code) if part)
 
 
-def _act(code: Code, graph: PolicyGraph, style: CStyle) -> str:
+def _act(code: Code, style: CStyle) -> str:
     return style.render(_ACT, lines=map(indented, code.body))
 
 

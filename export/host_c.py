@@ -80,9 +80,19 @@ def load_c(
 _SEQUENCES = """\
 #include "{{policy}}.h"
 
+void {{policy}}_start(float *values);
 void {{policy}}_ticks(const float *given, float *made, unsigned long count);
 void {{policy}}_run(const float *observation, const unsigned char *resets, float *action,
                 unsigned long count);
+
+void {{policy}}_start(float *values)
+{
+    struct {{policy}}_state state;
+    {{policy}}_reset_with(&state);
+    for (unsigned k = 0; k < {{POLICY}}_STATE_SIZE; k++) {
+        values[k] = state.values[k];
+    }
+}
 
 void {{policy}}_ticks(const float *given, float *made, unsigned long count)
 {
@@ -118,6 +128,9 @@ void {{policy}}_run(const float *observation, const unsigned char *resets, float
 class RecurrentC:
     """The C of a policy that keeps a state."""
 
+    start: Float32
+    """[state_size]: the state after policy_reset_with. Here and in `ticks` states are in the C's
+    own form, floats or whole numbers (`EncodedPolicy.over_floats`)."""
     ticks: Callable[[Float32], Float32]
     """policy_act_with of independent rows: [count, observation and state] to [count, action and
     next state]."""
@@ -135,10 +148,13 @@ def load_recurrent_c(
         UserError: there is no C compiler, or it fails.
     """
     library, style = load_library(_SEQUENCES, sources, folder, prefix)
-    ticks, run = library[style.name("ticks")], library[style.name("run")]
+    start, ticks, run = (library[style.name(each)] for each in ("start", "ticks", "run"))
+    start.argtypes = [ctypes.c_void_p]
     ticks.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
     run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
-    ticks.restype = run.restype = None
+    start.restype = ticks.restype = run.restype = None
+    begun = np.empty(state_size, np.float32)
+    start(begun.ctypes.data)
 
     def act_with(rows: Float32) -> Float32:
         given: NDArray[np.float32] = np.ascontiguousarray(rows, np.float32)
@@ -156,7 +172,7 @@ def load_recurrent_c(
         run(given.ctypes.data, flags.ctypes.data, actions.ctypes.data, len(given))
         return actions
 
-    return RecurrentC(act_with, act)
+    return RecurrentC(begun, act_with, act)
 
 
 def load_library(

@@ -235,7 +235,7 @@ class Proof:
             act: Callable[[Float32], Float32] | None = None
             if self._sequences is not None:
                 c = load_recurrent_c(c_folder, *sizes, scratch, prefix)
-                act = c.ticks
+                act = self._whole.over_floats(c.ticks)
                 over = self._over_sequences(self._sequences).check(c, by_onnx, self._limits)
             elif runs_c:
                 act = load_c(c_folder, graph.action_size, scratch, prefix)

@@ -47,7 +47,7 @@ def _in_c(policy: ActingPolicy, folder: Path, scratch: Path, prefix: str) -> Any
     if graph is None:
         return load_c(folder, policy.action_size, scratch, prefix)
     c = load_recurrent_c(folder, graph.action_size, graph.state_size, scratch, prefix)
-    return Recurrent(c.ticks, graph.initial_state())
+    return Recurrent(c.ticks, c.start)
 
 
 def closed_loop(config: ExportConfig, episodes: int, seed: int) -> dict[str, Any]:

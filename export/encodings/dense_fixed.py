@@ -13,16 +13,23 @@ from typing import Any
 import numpy as np
 
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.assembly import (
-    avr_dense,
-    avr_dense_halves,
-    avr_tanh,
-    cortex_m_dense,
+from sparsectl.export.encodings.assembly import avr_gru, avr_rows, cortex_m_dense
+from sparsectl.export.encodings.assembly.avr_stream import CONDITION as ON_AVR
+from sparsectl.export.encodings.dense_rows import (
+    SIDE,
+    avr_cells,
+    has_avr,
+    is_by_rows,
+    layer_calls,
+    rows_assembly,
+    rows_runtime,
+    slices,
+    whole,
+    whole_columns,
 )
 from sparsectl.export.encodings.encoding import EncodedPolicy, Kind
 from sparsectl.export.encodings.fixed.cells import has_cells
 from sparsectl.export.encodings.fixed.format import Format
-from sparsectl.export.encodings.fixed.functions import has_tanh
 from sparsectl.export.encodings.fixed.layers import (
     FixedCode,
     FixedParts,
@@ -33,16 +40,13 @@ from sparsectl.export.encodings.fixed.matrix import FixedMatrix, Int, offset
 from sparsectl.export.encodings.fixed.obq import policy_in
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted, matrices
 from sparsectl.export.encodings.places import described, function_name, places_loop
-from sparsectl.export.encodings.table import Table, part_name, reader, row_parts
+from sparsectl.export.encodings.table import Table, part_name, reader
 from sparsectl.policy.activations import Float32
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import PolicyGraph
 
 _CELL_VALUE_BITS = (10, 11, 12, 13, 14, 15)
 """Numbers of bits of values beside recurrent units, whose sums have few bits."""
-
-SIDE = 4
-"""Number of rows and of columns in a block; missing ones are 0."""
 
 BYTES = (0, 2, 1, 3)
 """The order of the columns in a block of bytes, because SXTB16 takes every second one."""
@@ -101,52 +105,6 @@ static void dense_fixed(const {{weight}} *weight, const int32_t *bias, const int
 """
 
 
-_ROWS_DECLARATION = """\
-/* Groups of four rows of weight times x, added to sums, as in the other form of this; \
-written in
- * {{policy}}.S. */
-void {{policy}}_rows(const {{weight}} *weight, const int16_t *x, unsigned columns, int32_t *sums,
-                 unsigned groups);
-"""
-
-_ROWS_LOOP = """\
-static void {{policy}}_rows(const {{weight}} *weight, const int16_t *x, unsigned columns, \
-int32_t *sums,
-                        unsigned groups)
-{
-    for (; groups > 0; groups--) {
-        {{policy}}_four_rows(weight, x, columns, sums);
-        weight += 4 * columns;
-        sums += 4;
-    }
-}
-"""
-
-_SUMS = """\
-/* sums = weight x + bias, in whole groups of four rows: up to three sums more are written. */
-static void dense_sums(const {{weight}} *weight, const int32_t *bias, const int16_t *x,
-                       unsigned columns, int32_t *sums, unsigned rows)
-{
-    const unsigned groups = (rows + 3) / 4;
-    for (unsigned i = 0; i < 4 * groups; i++) {
-        sums[i] = READ_I32(bias + i);
-    }
-    {{policy}}_rows(weight, x, columns, sums, groups);
-}
-"""
-
-_CUT_OFF = """\
-/* Sums shifted and cut off at low and high. */
-static void cut_off(const int32_t *sums, int16_t *y, unsigned n, int32_t low, int32_t high)
-{
-    for (unsigned i = 0; i < n; i++) {
-        const int32_t value = sums[i] >> {{shift}};
-        y[i] = (int16_t)(value < low ? low : (value > high ? high : value));
-    }
-}
-"""
-
-
 class DenseFixed:
     """A dense encoding with weights of 8 or 16 bits and values of 16."""
 
@@ -164,23 +122,26 @@ class DenseFixed:
         dtype: np.dtype[Any] = np.dtype(self.kind)
         form = self._form
         if has_cells(graph) and dtype == np.int8:
-            form = replace(form, sum_bits=avr_dense.SUM_BITS, value_bits=_CELL_VALUE_BITS)
+            form = replace(form, sum_bits=avr_rows.BYTE_SUM_BITS, value_bits=_CELL_VALUE_BITS)
         policy = policy_in(form, graph, observations, are_met)
-        codes = [_code(policy, index, dtype) for index in range(len(policy.layers))]
+        on_avr = has_avr(policy)
+        codes = [_code(policy, index, dtype, on_avr) for index in range(len(policy.layers))]
         places = [
             _at_places(policy, index, layer.layer.convolution, dtype)
             for index, layer in enumerate(policy.layers)
             if layer.layer.convolution
         ]
+        cells = avr_cells(policy, form.sum_bits) if on_avr else []
+
+        def parts(style: CStyle) -> FixedParts:
+            calls = {each.name: style.render(avr_gru.DECLARATION, name=each.name) for each in cells}
+            return FixedParts("int16_t", _arrays, on_avr=on_avr, in_assembly=calls)
+
         encoded = fixed_encoded(
-            self,
-            policy,
-            codes,
-            lambda style: [_runtime(policy, dtype, style), *places],
-            lambda style: FixedParts("int16_t", _arrays, on_avr=_has_avr(policy)),
+            self, policy, codes, lambda style: [_runtime(policy, dtype, style), *places], parts
         )
         if is_by_rows(policy):
-            return replace(encoded, assembly=partial(_rows_assembly, policy, dtype))
+            return replace(encoded, assembly=partial(rows_assembly, policy, dtype, cells))
         return replace(encoded, assembly=partial(cortex_m_dense.assembly, dtype == np.int8))
 
 
@@ -188,74 +149,35 @@ def _arrays(arrays: ValueArrays) -> list[str]:
     """Return the arrays of the values, rounded up to whole blocks; what is beyond the last value is
     multiplied by 0."""
     sizes = {"even": arrays.even, "odd": arrays.odd}
-    return [f"int16_t {name}[{_whole(size)}] = {{0}};" for name, size in sizes.items() if size]
+    return [f"int16_t {name}[{whole(size)}] = {{0}};" for name, size in sizes.items() if size]
 
 
-def _whole(size: int) -> int:
-    return -(-size // SIDE) * SIDE
-
-
-def is_by_rows(policy: FixedPolicy) -> bool:
-    """Return whether sums are computed for many rows at a time, as for recurrent units in whole
-    numbers."""
-    return policy.layers[0].has_cells
-
-
-def _has_avr(policy: FixedPolicy) -> bool:
-    every = [each for index in range(len(policy.layers)) for each in matrices(policy, index)]
-    return is_by_rows(policy) and all(
-        max(_columns(each)[1], _whole(each.rows)) <= avr_dense.MOST for each in every
-    )
-
-
-def _rows_assembly(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> str:
-    """Return policy.S with policy_rows and, on AVR, policy_tanh."""
-    parts = [cortex_m_dense.rows_assembly(dtype == np.int8, style)]
-    if _has_avr(policy):
-        rows = avr_dense if dtype == np.int8 else avr_dense_halves
-        parts.append(rows.assembly(style))
-        parts += [avr_tanh.assembly(style)] if has_tanh(policy) else []
-    return "\n".join(parts)
-
-
-def _columns(matrix: FixedMatrix) -> tuple[int, int]:
-    """Return the number of columns before the matrix's own, and that of all columns: whole blocks
-    from the start of the values on."""
-    before = matrix.column % SIDE
-    return before, _whole(before + matrix.columns)
-
-
-def _parts(matrix: FixedMatrix, dtype: np.dtype[Any]) -> list[slice]:
-    """Return slices of rows, each of whole blocks."""
-    rows, (_, columns) = matrix.rows, _columns(matrix)
-    blocks = np.arange(0, rows, SIDE)
-    parts = row_parts(np.full(len(blocks), dtype.itemsize * SIDE * columns))
-    return [slice(part.start * SIDE, min(part.stop * SIDE, rows)) for part in parts]
-
-
-def _code(policy: FixedPolicy, index: int, dtype: np.dtype[Any]) -> FixedCode:
-    tables, calls = [], []
-    for matrix in sorted(matrices(policy, index), key=lambda each: not each.is_shifted):
-        parts = _parts(matrix, dtype)  # shifted ones first: their sums stand where others' will
+def _code(policy: FixedPolicy, index: int, dtype: np.dtype[Any], on_avr: bool) -> FixedCode:
+    tables = []
+    unless = ON_AVR if on_avr else ""
+    for matrix in matrices(policy, index):
+        parts = slices(matrix, dtype)
         for part in parts:
             name = part_name(matrix.name, part, parts)
             rows = part.stop - part.start
-            bias = np.zeros(_whole(rows), np.int32)
+            bias = np.zeros(whole(rows), np.int32)
             bias[:rows] = matrix.bias[part]
-            before, _ = _columns(matrix)
+            before, _ = whole_columns(matrix)
             weight = np.pad(matrix.weight[part], ((0, 0), (before, 0)))
-            tables.append(Table(f"{name}_weight", _blocks(weight, dtype)))
-            tables.append(Table(f"{name}_bias", bias))
-        one = _row_calls if is_by_rows(policy) else _calls
-        calls += one(matrix, parts, matrix.reads(SIDE), "{y}", "sums")
+            tables.append(Table(f"{name}_weight", _blocks(weight, dtype), unless))
+            tables.append(Table(f"{name}_bias", bias, unless))
+    if is_by_rows(policy):
+        return FixedCode(tuple(tables), tuple(layer_calls(policy, index)))
     if policy.layers[index].layer.convolution:
         into = "{y}" if is_shifted(policy, index) else "sums"
         return FixedCode(tuple(tables), (f"{function_name(index)}({{x}}, {into});",))
+    (matrix,) = matrices(policy, index)
+    calls = _calls(matrix, slices(matrix, dtype), matrix.reads(SIDE), "{y}", "sums")
     return FixedCode(tuple(tables), tuple(calls))
 
 
 def _calls(matrix: FixedMatrix, parts: list[slice], x: str, y: str, sums: str) -> list[str]:
-    _, columns = _columns(matrix)
+    _, columns = whole_columns(matrix)
     calls = []
     for part in parts:
         name = part_name(matrix.name, part, parts)
@@ -268,20 +190,6 @@ def _calls(matrix: FixedMatrix, parts: list[slice], x: str, y: str, sums: str) -
     return calls
 
 
-def _row_calls(matrix: FixedMatrix, parts: list[slice], x: str, y: str, sums: str) -> list[str]:
-    """Return the calls as `_calls` does, for a policy with recurrent units."""
-    _, columns = _columns(matrix)
-    calls = []
-    for part in parts:
-        name, rows = part_name(matrix.name, part, parts), part.stop - part.start
-        target = sums if matrix.is_shifted else offset(sums, matrix.row + part.start)
-        calls.append(f"dense_sums({name}_weight, {name}_bias, {x}, {columns}, {target}, {rows});")
-        if matrix.is_shifted:
-            values = offset(y, matrix.row + part.start)
-            calls.append(f"cut_off({sums}, {values}, {rows}, {matrix.lowest}, {matrix.limit});")
-    return calls
-
-
 def _at_places(
     policy: FixedPolicy, index: int, convolution: Convolution | None, dtype: np.dtype[Any]
 ) -> str:
@@ -290,7 +198,7 @@ def _at_places(
     layer = policy.layers[index]
     value = "int16_t" if is_shifted(policy, index) else "int32_t"
     (matrix,) = matrices(policy, index)
-    calls = _calls(matrix, _parts(matrix, dtype), "patch", "y", "y")
+    calls = _calls(matrix, slices(matrix, dtype), "patch", "y", "y")
     loop = places_loop(
         convolution,
         "int16_t *p = patch;",
@@ -298,7 +206,7 @@ def _at_places(
         [*calls, f"y += {len(layer.bias)};"],
         zero="0",
     )
-    lines = [f"int16_t patch[{_whole(convolution.patch_size)}] = {{0}};", "", *loop]
+    lines = [f"int16_t patch[{whole(convolution.patch_size)}] = {{0}};", "", *loop]
     body = "".join(f"    {line}".rstrip() + "\n" for line in lines)
     head = f"static void {function_name(index)}(const int16_t *x, {value} *y)"
     return f"{described(layer.layer, convolution)}{head}\n{{\n{body}}}\n"
@@ -308,9 +216,9 @@ def _blocks(weight: Int, dtype: np.dtype[Any]) -> np.ndarray:
     """Return the weights in blocks of four rows by four columns, one block after another; bytes are
     in the order 0, 2, 1, 3."""
     rows, columns = weight.shape
-    whole = np.zeros((_whole(rows), _whole(columns)), dtype)
-    whole[:rows, :columns] = weight
-    blocks = whole.reshape(-1, SIDE, whole.shape[1] // SIDE, SIDE).transpose(0, 2, 1, 3)
+    filled = np.zeros((whole(rows), whole(columns)), dtype)
+    filled[:rows, :columns] = weight
+    blocks = filled.reshape(-1, SIDE, filled.shape[1] // SIDE, SIDE).transpose(0, 2, 1, 3)
     ordered = blocks[..., list(BYTES)] if dtype == np.int8 else blocks
     return np.ascontiguousarray(ordered).reshape(-1)
 
@@ -322,15 +230,7 @@ def _runtime(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -> str:
     declared = style.render(_DECLARATION, weight=weight)
     condition = style.render(cortex_m_dense.CONDITION)
     if is_by_rows(policy):
-        declared = style.render(_ROWS_DECLARATION, weight=weight)
-        rows += "\n" + style.render(_ROWS_LOOP, weight=weight)
-        if _has_avr(policy):
-            condition = f"({condition}) || \\\n    ({style.render(avr_dense.CONDITION)})"
-        own = [style.render(_SUMS, weight=weight)]
-        every = [each for index in range(len(policy.layers)) for each in matrices(policy, index)]
-        if any(each.is_shifted for each in every):
-            own.append(style.render(_CUT_OFF, shift=policy.shift))
-        return "\n".join([f"#if {condition}\n{declared}#else\n{rows}#endif\n", *own])
+        return rows_runtime(policy, dtype, rows, style)
     dense = style.render(_DENSE, weight=weight, shift=policy.shift)
     return f"#if {condition}\n{declared}#else\n{rows}#endif\n\n{dense}"
 

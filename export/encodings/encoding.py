@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from sparsectl.export.c_style import CStyle
@@ -72,6 +73,48 @@ def indented(line: str) -> str:
     return line if line.startswith("#") else f"    {line}".rstrip()
 
 
+SPOILED: Final = -(2**15)
+"""The whole number that each value of a state holds once an observation was NaN, up to the next
+reset; no other value is this low."""
+
+
+@dataclass(frozen=True)
+class WholeState:
+    """A state as the C keeps it in int16_t."""
+
+    exponent: tuple[int, ...]
+    """[state_size]: a value is round(value 2^exponent)."""
+    limit: tuple[int, ...]
+    """[state_size]: the magnitude at which it saturates."""
+
+    def whole(self, state: Float32) -> Float32:
+        """Return the whole numbers of states, [..., state_size], halves away from zero; all are
+        `SPOILED` where one is NaN."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            size = np.abs(state.astype(np.float64)) * np.exp2(np.array(self.exponent, np.float64))
+            size = np.minimum(np.floor(size + 0.5), self.limit)
+        found = np.where(np.signbit(state), -size, size)
+        spoiled = np.isnan(state).any(axis=-1, keepdims=True)
+        return np.where(spoiled, SPOILED, found).astype(np.float32)
+
+    def floats(self, whole: Float32) -> Float32:
+        """Return the values of whole numbers, [..., state_size]."""
+        unit = np.exp2(-np.array(self.exponent, np.float64))
+        return np.where(whole == SPOILED, np.nan, whole * unit).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class WholeNumbers:
+    """The whole numbers of 16 bits that a tick in fixed point takes and gives."""
+
+    input_exponent: tuple[int, ...]
+    """[inputs]: an input is round(value 2^exponent)."""
+    input_limit: tuple[int, ...]
+    """[inputs]: the magnitude at which it saturates."""
+    result_exponent: tuple[int | None, ...]
+    """[results]: the same of a result that is handed on; None: it has another form."""
+
+
 @dataclass(frozen=True)
 class EncodedPolicy:
     """A graph in an encoding. For a recurrent policy, everything but the graph refers to its
@@ -91,6 +134,34 @@ class EncodedPolicy:
     reentrant: bool = True
     input_cut_off: tuple[float, ...] | None = None
     """The magnitude at which each input of a tick saturates; None: nowhere."""
+    whole: WholeNumbers | None = None
+    """None: a tick computes in floats."""
+
+    @property
+    def whole_state(self) -> WholeState | None:
+        """Return how the C keeps the state if that is in whole numbers, because a tick hands them
+        on as it takes them; None: it keeps floats, or there is no state."""
+        size = self.graph.state_size
+        if self.whole is None or not size:
+            return None
+        taken = self.whole.input_exponent[-size:]
+        if taken != self.whole.result_exponent[-size:]:
+            return None
+        return WholeState(taken, self.whole.input_limit[-size:])
+
+    def over_floats(self, tick: Callable[[Float32], Float32]) -> Callable[[Float32], Float32]:
+        """Return a tick of the C, whose states are in the C's own form, as one of floats
+        throughout: [count, observation and state] to [count, action and state]."""
+        state, size = self.whole_state, self.graph.state_size
+        if state is None:
+            return tick
+
+        def act(rows: Float32) -> Float32:
+            own = np.concatenate([rows[:, :-size], state.whole(rows[:, -size:])], axis=1)
+            made = tick(own)
+            return np.concatenate([made[:, :-size], state.floats(made[:, -size:])], axis=1)
+
+        return act
 
     @property
     def tick(self) -> EncodedPolicy:

@@ -42,6 +42,8 @@ class Table:
 
     name: str
     values: NDArray[Any]
+    unless: str = ""
+    """A template for the preprocessor: on these cores nothing reads it, as policy.S has its own."""
 
     @property
     def size_bytes(self) -> int:
@@ -57,7 +59,8 @@ class Table:
         rows = [", ".join(shown[i : i + a_line]) for i in range(0, len(shown), a_line)]
         body = ",\n    ".join(rows)
         flash = style.macro("FLASH")
-        return f"static const {c_type} {self.name}[{len(shown)}] {flash} = {{\n    {body},\n}};\n"
+        text = f"static const {c_type} {self.name}[{len(shown)}] {flash} = {{\n    {body},\n}};\n"
+        return f"#if !({style.render(self.unless)})\n{text}#endif\n" if self.unless else text
 
 
 def smallest_unsigned(greatest: int) -> np.dtype[Any]:

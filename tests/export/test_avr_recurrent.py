@@ -9,9 +9,10 @@ import pytest
 
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import c_files
-from sparsectl.export.encodings.assembly import avr_tanh
+from sparsectl.export.encodings.assembly import avr_gru
 from sparsectl.export.encodings.encoding import EncodedPolicy
-from sparsectl.export.encodings.fixed import tanh
+from sparsectl.export.encodings.fixed import curve
+from sparsectl.export.encodings.fixed.steps import Cell, Operand
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.golden import golden_vectors
 from sparsectl.firmware_host.cores import CORES
@@ -22,46 +23,83 @@ from tests.firmware_host.cores.policies import c_policy
 from tests.policy.recurrent_policies import random_recurrent, sequence
 from tests.tools import need
 
+
+def cell(drops: tuple[int, ...], exponent: int, recurrent_bits: int) -> Cell:
+    """Two units, whose sums follow one another."""
+    names = ("reset", "update", "input", "recurrent")
+    sums = [Operand(names[i], 2 * i, False, drop) for i, drop in enumerate(drops)]
+    operands = (*sums, Operand("state", 0, True, 0))
+    limit = 2**15 - 1
+    return Cell("gru", "layer0_gru", 0, 2, operands, exponent, limit, False, True, recurrent_bits)
+
+
 ENCODINGS = ("dense-int8", "dense-int16")
-CHUNK = 1000
+
+UNITS = {
+    "few bits": cell((6, 6, 6, 7), 12, 12),
+    "whole bytes": cell((8, 8, 8, 8), 15, 12),
+    "fewer in the recurrent sum": cell((1, 5, 3, 4), 9, 9),
+    "wide sums": cell((9, 17, 23, 12), 13, 11),
+}
+"""Drops of the four sums, and the exponents of results and of the recurrent sum."""
 
 EVERY_ARGUMENT = """\
     int32_t differ = 0;
-    int32_t x = (int32_t)observation[0];
-    for (int i = 0; i < 1000; i++, x++) {
-        differ += policy_tanh(x, tanh_table) != fixed_tanh(x);
-    }
-    static const int32_t far[] = {32767, 32768, 65535, 65536, 8388607, 16777216, 2147483647};
-    for (unsigned i = 0; i < 7; i++) {
-        differ += policy_tanh(far[i], tanh_table) != 32767;
-        differ += policy_tanh(-far[i], tanh_table) != -32767;
-        differ += policy_tanh(-far[i] - 1, tanh_table) != -32767;
+    uint32_t drawn = (uint32_t)(int32_t)observation[0] + 1u;
+    for (int i = 0; i < 200; i++) {
+        int32_t sum[8];
+        int16_t x[2], y[2], asked[2];
+        for (unsigned k = 0; k < 8; k++) {
+            drawn = drawn * 1664525u + 1013904223u;
+            sum[k] = (int32_t)drawn >> (drawn >> 3 & 15u);
+            sum[k] = sum[k] >> least[k >> 1]; /* of so many bits, recurrent values of 16 */
+            if (i < 10 && k < 6) {
+                sum[k] = (int32_t)((uint32_t)edges[i] << drops[k >> 1]);
+            }
+        }
+        for (unsigned k = 0; k < 2; k++) {
+            drawn = drawn * 1664525u + 1013904223u;
+            x[k] = (int16_t)(((int32_t)drawn >> 16) / divisor);
+        }
+        policy_layer0_gru(sum, x, y, curve_table);
+        layer0_gru(sum, x, asked);
+        differ += y[0] != asked[0] || y[1] != asked[1];
     }
     action[0] = (float)differ;
 """
 
 
-def test_tanh_of_every_argument(tmp_path: Path) -> None:
-    """Beside the C that stands in for it, which other tests hold against numpy."""
+@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
+def test_units_beside_their_c(unit: Cell, tmp_path: Path) -> None:
+    """Which other tests hold against numpy."""
     need("avr-gcc", "simavr")
+    sum_bits = 32 if max(each.drop for each in unit.operands) > 8 else 24
+    assert avr_gru.serves(unit, sum_bits)
     folder = c_policy(tmp_path / "policy", EVERY_ARGUMENT)
-    table = ", ".join(map(str, tanh.TABLE.values.tolist()))
+    table = ", ".join(map(str, curve.TABLE.values.tolist()))
+    drops = [each.drop for each in unit.operands]
+    edges = [0, 1, -1, -256, 256 - curve.END, -curve.END, curve.END, curve.END // 2, 65536, -65536]
+    edges = [each if abs(each) << max(drops) < 2 ** (sum_bits - 1) else 0 for each in edges]
+    least = [32 - sum_bits, 32 - sum_bits, 32 - sum_bits, 16 - drops[3]]
     before = [
         "#include <stdint.h>",
         "#include <avr/pgmspace.h>",
         "#define READ_I16(p) ((int16_t)pgm_read_word(p))",
-        f"static const int16_t tanh_table[] PROGMEM = {{{table}}};",
-        "int16_t policy_tanh(int32_t x, const int16_t *table);",
-        tanh.BY_BYTES,
+        f"static const int16_t curve_table[] PROGMEM = {{{table}}};",
+        f"static const uint8_t least[] = {{{', '.join(str(max(each, 0)) for each in least)}}};",
+        f"static const int32_t edges[] = {{{', '.join(map(str, edges))}}};",
+        f"static const uint8_t drops[] = {{{', '.join(map(str, drops[:3]))}}};",
+        f"static const int divisor = {2 ** (15 - unit.exponent) * 2};",
+        "void policy_layer0_gru(const int32_t *, const int16_t *, int16_t *, const int16_t *);",
+        *unit.functions("int16_t", CStyle()),
     ]
     source = folder / "policy.c"
     source.write_text("\n".join(before) + source.read_text())
-    (folder / "policy.S").write_text(avr_tanh.assembly(CStyle()))
-    starts = np.arange(-25 * CHUNK, 25 * CHUNK, CHUNK, dtype=np.float32)
-    assert -starts[0] > 24_576 < starts[-1] + CHUNK
+    (folder / "policy.S").write_text(avr_gru.assembly(unit, CStyle()))
     build = tmp_path / "build"
     build.mkdir()
-    found = CORES["atmega328p"].measure(folder, build, np.stack([starts, starts], 1), 1)
+    seeds = np.arange(20, dtype=np.float32)
+    found = CORES["atmega328p"].measure(folder, build, np.stack([seeds, seeds], 1), 1)
     assert not found.actions.any()
 
 
@@ -72,7 +110,7 @@ def repeated_on_avr(policy: EncodedPolicy, ticks: int, folder: Path) -> bool:
     folder.mkdir()
     for name, text in c_files(policy, golden, "unknown").items():
         (folder / name).write_text(text)
-    assert "int16_t policy_tanh" in (folder / "policy.c").read_text()
+    assert "written in policy.S with its weights" in (folder / "policy.c").read_text()
     build = folder / "build"
     build.mkdir()
     found = CORES["atmega328p"].measure(folder, build, observations, 1)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from sparsectl.export.c_style import CStyle
+from sparsectl.export.encodings.fixed import curve
 from sparsectl.export.encodings.fixed.format import Format
 from sparsectl.export.encodings.fixed.policy import to_fixed
 from sparsectl.export.encodings.fixed.scales import fixed_policy
 from sparsectl.export.encodings.fixed.tanh import fixed_tanh
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.encodings.unit_weights import with_unit_weights
+from sparsectl.export.host_c import compile_c
 from tests.policy.graphs import observations, random_graph
 
 
@@ -19,6 +25,51 @@ def test_tanh_is_accurate_and_odd() -> None:
     assert np.abs(fixed_tanh(x) / 2.0**15 - np.tanh(x / 2.0**12)).max() <= 1.5e-4
     assert np.array_equal(fixed_tanh(-x), -fixed_tanh(x))
     assert np.abs(fixed_tanh(x)).max() == 32767
+
+
+def test_the_curve_of_recurrent_units_is_accurate_and_odd() -> None:
+    x = np.arange(-60_000, 60_001)
+    tanh, gate = curve.tanh(x), curve.gate(x)
+    assert np.abs(tanh / 2.0**15 - np.tanh(x / 2.0**12)).max() <= 9e-5
+    assert np.abs(gate / 2.0**16 - 1 / (1 + np.exp(-x / 2.0**12))).max() <= 4.5e-5
+    assert np.array_equal(curve.tanh(-x), -tanh) and np.array_equal(curve.gate(-x), 2**16 - gate)
+    assert (np.diff(tanh) >= 0).all() and (np.diff(gate) >= 0).all()
+    assert (tanh[-1], gate[-1], gate[0]) == (32767, 65535, 1)
+
+
+CURVES = """\
+#include <stdint.h>
+#define READ_I16(p) (*(p))
+{table}
+{functions}
+void all(int32_t first, int32_t count, int16_t *tanh, uint16_t *gate);
+void all(int32_t first, int32_t count, int16_t *tanh, uint16_t *gate)
+{{
+    for (int32_t i = 0; i < count; i++) {{
+        tanh[i] = fixed_tanh(first + i);
+        gate[i] = fixed_gate(first + i);
+    }}
+}}
+"""
+
+
+def test_the_c_of_the_curve_at_every_argument(tmp_path: Path) -> None:
+    style = CStyle()
+    functions = style.render(curve.CURVE_SOURCE, end=curve.END) + curve.TANH_SOURCE
+    table = curve.TABLE.c_source(style).replace("POLICY_FLASH", "")
+    source = tmp_path / "curves.c"
+    source.write_text(CURVES.format(table=table, functions=functions + curve.GATE_SOURCE))
+    compile_c([source], tmp_path / "curves.so", tmp_path, ["-shared", "-fPIC"])
+    library = ctypes.CDLL(str(tmp_path / "curves.so"))
+    x = np.arange(-70_000, 70_001)
+    tanh, gate = np.empty(len(x), np.int16), np.empty(len(x), np.uint16)
+    library.all(
+        ctypes.c_int32(x[0]),
+        ctypes.c_int32(len(x)),
+        ctypes.c_void_p(tanh.ctypes.data),
+        ctypes.c_void_p(gate.ctypes.data),
+    )
+    assert np.array_equal(tanh, curve.tanh(x)) and np.array_equal(gate, curve.gate(x))
 
 
 def test_halves_round_away_from_zero_and_limits_hold() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import c_files
 from sparsectl.export.encodings.encoding import EncodedPolicy
-from sparsectl.export.encodings.registry import ENCODINGS, encode
+from sparsectl.export.encodings.registry import ENCODINGS, FIXED, encode
 from sparsectl.export.golden import golden_vectors
 from sparsectl.export.host_c import RecurrentC, compile_c, load_recurrent_c
 from sparsectl.policy.folder import GoldenVectors, PolicyFacts
@@ -55,7 +55,34 @@ def test_c_repeats_ten_thousand_ticks(encoding: str, tmp_path: Path) -> None:
     observations, resets = sequence(graph, 10_000)
     c = written(policy, tmp_path, CStyle())
     assert same_bits(policy.run(observations, resets), c.run(observations, resets))
-    assert same_bits(policy.forward(met_by(graph)), c.ticks(met_by(graph)))
+    assert same_bits(policy.forward(met_by(graph)), policy.over_floats(c.ticks)(met_by(graph)))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_nan_stays_until_the_next_reset(encoding: str, tmp_path: Path) -> None:
+    graph = simplify(random_recurrent((3,), starts_at_zero=False))
+    policy = encode(encoding, graph, met_by(graph))
+    observations, resets = sequence(graph, 12)
+    resets[:] = False
+    resets[8] = True
+    observations[4, 1] = np.nan
+    found = written(policy, tmp_path, CStyle()).run(observations, resets)
+    assert np.isfinite(found[:4]).all() and np.isfinite(found[8:]).all()
+    assert np.isnan(found[4:8]).all()
+    assert np.array_equal(found, policy.run(observations, resets), equal_nan=True)
+
+
+@pytest.mark.parametrize("encoding", FIXED)
+def test_a_state_in_whole_numbers(encoding: str, tmp_path: Path) -> None:
+    graph = simplify(random_recurrent((3,), starts_at_zero=False))
+    policy = encode(encoding, graph, met_by(graph))
+    state = policy.whole_state
+    assert state is not None and max(state.exponent) <= 15
+    c = written(policy, tmp_path, CStyle("arm"))
+    assert "int16_t values[ARM_STATE_SIZE];" in (tmp_path / "arm.h").read_text()
+    start = state.whole(graph.initial_state())
+    assert start.any() and np.array_equal(c.start, start)
+    assert np.allclose(state.floats(start), graph.initial_state(), atol=2.0 ** -min(state.exponent))
 
 
 @given(recurrent_graphs(8), st.sampled_from(["dense", "csr"]), st.booleans())

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed import curve
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds
 from sparsectl.export.encodings.fixed.cells import carried_from
 from sparsectl.export.encodings.fixed.float_steps import CarryFloats, FloatStep, SumFloats
@@ -48,7 +48,7 @@ _OPERANDS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 """The operands of each kind of unit: name and role."""
 
-_BITS = {_GATE: fixed_tanh.INPUT_BITS, _TANH: fixed_tanh.INPUT_BITS}
+_BITS = {_GATE: curve.INPUT_BITS, _TANH: curve.INPUT_BITS}
 _BYTE = 8
 """Number of bits that an 8-bit core drops at no cost."""
 
@@ -254,7 +254,7 @@ class CellLayer:
         wanted, limit = self._wanted(result, segment.results)
         found: list[Operand] = []
         exponent = min(MOST_BITS, int(exponent_of(power_of_two(fitting(wanted, limit))).min()))
-        recurrent_bits, reach = fixed_tanh.INPUT_BITS, 0
+        recurrent_bits, reach = curve.INPUT_BITS, 0
         units = segment.results
         for index, (name, role) in enumerate(_OPERANDS[segment.activation]):
             start = rows.start + index * units
@@ -312,7 +312,7 @@ class CellLayer:
         part, first = self._part(rows)
         _, _, exponent, bounds = self._whole_sums(part, first)
         source = _Source(False, self.sums, exponent, int(bounds.magnitude.max()))
-        most = fixed_tanh.INPUT_BITS if role == _RECURRENT else MOST_BITS
+        most = curve.INPUT_BITS if role == _RECURRENT else MOST_BITS
         bits = _BITS.get(role, min(most, source.bits_for(GREATEST)))
         drop = exponent - bits
         if drop < 0:
@@ -350,9 +350,9 @@ class CellLayer:
         room = self.form.sum_scale(part, part.weight / scale, self.weight_limit, inputs, self.shift)
         sums = power_of_two(room)
         exponent = exponent_of(sums)
-        if is_tanh and exponent.min() < fixed_tanh.INPUT_BITS:
+        if is_tanh and exponent.min() < curve.INPUT_BITS:
             raise NotWholeError("tanh")
-        half = np.left_shift(1, exponent - fixed_tanh.INPUT_BITS) >> 1 if is_tanh else 0
+        half = np.left_shift(1, exponent - curve.INPUT_BITS) >> 1 if is_tanh else 0
         weight = np.rint(part.weight / scale * sums[:, None]).astype(np.int64)
         bias = self.form.in_steps(np.rint(part.bias * sums).astype(np.int64) + half)
         self.form.check(part, running_bounds(weight, bias, inputs))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed import curve
 from sparsectl.export.encodings.fixed.matrix import Int, offset
 from sparsectl.policy.activations import Float32
 
@@ -35,7 +36,7 @@ class FloatStep(Protocol):
 
     @property
     def has_tanh(self) -> bool:
-        """Return whether its C calls fixed_tanh."""
+        """Return whether its C reads the table of tanh."""
 
     def floats(self, sums: Int, x: Int) -> Float32:
         """Return its values for [sums, batch] and the values before, [values, batch]."""
@@ -85,19 +86,43 @@ class SumFloats:
         if not self.has_tanh:
             unit = np.exp2(-exponent.astype(np.float32))
             return np.asarray(own.astype(np.float32) * unit, np.float32)
-        values = fixed_tanh.fixed_tanh(own >> (exponent - fixed_tanh.INPUT_BITS))
-        one = np.float32(2.0**-fixed_tanh.OUTPUT_BITS)
+        values = curve.tanh(own >> (exponent - curve.INPUT_BITS))
+        one = np.float32(2.0**-curve.OUTPUT_BITS)
         return np.asarray(values.astype(np.float32) * one, np.float32)
 
     def functions(self, value_type: str, style: CStyle) -> list[str]:
-        return []
+        if not self.has_tanh:
+            return []
+        return [style.render(curve.CURVE_SOURCE, end=curve.END), curve.TANH_SOURCE]
 
     def lines(self, x: str, style: CStyle) -> list[str]:
         lines = []
         for index, exponent in enumerate(self.exponent):
             value, unit = f"sums[{self.start + index}]", style.literal(2.0**-exponent)
             if self.has_tanh:
-                value = f"fixed_tanh({value} >> {exponent - fixed_tanh.INPUT_BITS})"
-                unit = style.literal(2.0**-fixed_tanh.OUTPUT_BITS)
+                value = f"fixed_tanh({value} >> {exponent - curve.INPUT_BITS})"
+                unit = style.literal(2.0**-curve.OUTPUT_BITS)
             lines.append(f"values[{self.row + index}] = (float){value} * {unit};")
         return lines
+
+
+def parted(
+    ends: Sequence[FloatStep], actions: int | None
+) -> tuple[list[FloatStep], list[CarryFloats]]:
+    """Return the steps that make the actions, and those that hand the state on in whole numbers.
+
+    actions: number of actions, which come before the state; None: the state is of floats.
+    """
+    made: list[FloatStep] = []
+    kept: list[CarryFloats] = []
+    for end in ends:
+        if actions is None or not isinstance(end, CarryFloats):
+            made.append(end)
+            continue
+        before = min(max(actions - end.row, 0), end.count)
+        if before:
+            made.append(replace(end, count=before))
+        if before < end.count:
+            left = end.count - before
+            kept.append(replace(end, row=end.row + before, column=end.column + before, count=left))
+    return made, kept

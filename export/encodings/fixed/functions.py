@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.assembly import avr_tanh
+from sparsectl.export.encodings.assembly.avr_stream import CONDITION
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
-from sparsectl.export.encodings.fixed.float_steps import CarryFloats, FloatStep
+from sparsectl.export.encodings.fixed.float_steps import CarryFloats, FloatStep, parted
 from sparsectl.export.encodings.fixed.policy import FixedPolicy, is_shifted
-from sparsectl.export.encodings.fixed.steps import Step
+from sparsectl.export.encodings.fixed.steps import Cell, Step
 from sparsectl.export.encodings.float_layers import activation_bits, activation_functions
 
 WITHOUT_SIGN: Final = "uint16_t"
@@ -72,6 +72,24 @@ static {{value}} fixed_size(uint32_t bits, int exponent, int16_t limit)
 }
 """
 
+_STATE = """\
+/* The state as values, each cut off at its limit. */
+static void take_state(const int16_t *state, {{value}} *x, const int16_t *limit)
+{
+    for (unsigned i = 0; i < {{POLICY}}_STATE_SIZE; i++) {
+        const int16_t most = READ_I16(limit + i);
+        x[i] = state[i] > most ? most : (state[i] < -most ? (int16_t)-most : state[i]);
+    }
+}
+
+static void keep_state(const {{value}} *x, int16_t *state, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        state[i] = (int16_t)x[i];
+    }
+}
+"""
+
 _TANH_ALL = """\
 /* Sums, each a multiple of 2^-exponent, to tanh of them in multiples of 2^-15. */
 static void fixed_tanh_all(const int32_t *sum, const int8_t *exponent, {{value}} *y, unsigned n)
@@ -106,10 +124,22 @@ static void to_fixed(const float *x, const int8_t *exponent, {{value}} *y, int16
 
 
 def fixed_functions(
-    policy: FixedPolicy, value_type: str, style: CStyle, *, on_avr: bool = False
+    policy: FixedPolicy,
+    value_type: str,
+    style: CStyle,
+    *,
+    on_avr: bool,
+    in_assembly: Mapping[str, str],
 ) -> list[str]:
-    """Return the functions that policy_act calls besides its layers' own; values have the type
-    `value_type`. on_avr: whether the policy has a form for AVR, with tanh in policy.S."""
+    """Return the functions that policy_act calls besides its layers' own.
+
+    Args:
+        policy: in integers.
+        value_type: the C type of a value.
+        style: of the C.
+        on_avr: whether the policy has a form for AVR.
+        in_assembly: by the name of a cell, the C that calls its form in policy.S on AVR.
+    """
     if value_type == WITHOUT_SIGN:
         signed = f"({value_type})(bits >> 31 ? 32768u - size : 32768u + size)"
     else:
@@ -125,11 +155,10 @@ def fixed_functions(
         size,
         style.render(_OBSERVE, value=value_type, signed=signed, inputs=style.tick_inputs),
     ]
-    of_steps = [text for step in _all_steps(policy) for text in step.functions(value_type, style)]
-    if has_tanh(policy):
-        tanh = fixed_tanh.BY_BYTES if has_cells else fixed_tanh.C_SOURCE
-        functions.append(_with_avr(tanh, style) if on_avr else tanh)
-    functions += dict.fromkeys(of_steps)
+    functions += [style.render(_STATE, value=value_type)] if style.whole_state else []
+    functions += _step_functions(policy, value_type, style, in_assembly)
+    if has_tanh(policy) and not has_cells:
+        functions.append(fixed_tanh.C_SOURCE)
     hidden = enumerate(policy.layers[:-1])
     if any(la.integer and not la.has_cells and not is_shifted(policy, i) for i, la in hidden):
         first = fixed_tanh.INPUT_BITS
@@ -142,26 +171,54 @@ def fixed_functions(
     return functions
 
 
-def _with_avr(tanh: str, style: CStyle) -> str:
-    condition, call = style.render(avr_tanh.CONDITION), style.render(avr_tanh.DECLARATION)
-    return f"#if {condition}\n{call}#else\n{tanh}#endif\n"
+def _step_functions(
+    policy: FixedPolicy, value_type: str, style: CStyle, in_assembly: Mapping[str, str]
+) -> list[str]:
+    """Return the functions that steps call; on AVR without those that only cells in assembly
+    would."""
+    everywhere: dict[str, None] = {}
+    elsewhere: dict[str, None] = {}
+    on_avr = []
+    for step in _called(policy, style):
+        own = step.functions(value_type, style)
+        if isinstance(step, Cell) and step.name in in_assembly:
+            on_avr.append(in_assembly[step.name])
+            elsewhere |= dict.fromkeys(own)
+        else:
+            everywhere |= dict.fromkeys(own)
+    if not on_avr:
+        return list(everywhere)
+    others = "\n".join(text for text in elsewhere if text not in everywhere)
+    condition, calls = style.render(CONDITION), "\n".join(on_avr)
+    return [*everywhere, f"#if {condition}\n{calls}#else\n{others}#endif\n"]
 
 
-def fixed_bits(policy: FixedPolicy) -> frozenset[str]:
+def fixed_bits(policy: FixedPolicy, style: CStyle) -> frozenset[str]:
     """Return which of bits_of and float_of the `fixed_functions` call."""
     floats = (layer.layer for layer in policy.layers if not layer.integer)
     carried = any(isinstance(step, CarryFloats) for step in _all_steps(policy))
-    ends = {"float_of"} if carried else set()
+    ends = {"float_of"} if carried or style.whole_state else set()
     return frozenset({"bits_of"} | ends) | activation_bits(floats)
 
 
 def has_tanh(policy: FixedPolicy) -> bool:
-    """Return whether any layer's tanh is computed in integers."""
+    """Return whether any tanh is computed in integers, by a table."""
     tanh = any(
         layer.integer and not layer.has_cells and not is_shifted(policy, index)
         for index, layer in enumerate(policy.layers)
     )
     return tanh or any(step.has_tanh for step in _all_steps(policy))
+
+
+def actions_of(policy: FixedPolicy, style: CStyle) -> int | None:
+    """Return the number of actions if the state is kept beside them in whole numbers, else None."""
+    return policy.graph.action_size - style.state_size if style.whole_state else None
+
+
+def _called(policy: FixedPolicy, style: CStyle) -> Iterator[Step | FloatStep]:
+    for layer in policy.layers:
+        yield from layer.steps
+        yield from parted(layer.ends, actions_of(policy, style))[0]
 
 
 def _all_steps(policy: FixedPolicy) -> Iterator[Step | FloatStep]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.encoding import Code, EncodedPolicy, Encoding
+from sparsectl.export.encodings.encoding import SPOILED, Code, EncodedPolicy, Encoding, WholeNumbers
+from sparsectl.export.encodings.fixed import curve
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
-from sparsectl.export.encodings.fixed.functions import fixed_bits, fixed_functions, has_tanh
-from sparsectl.export.encodings.fixed.matrix import FixedMatrix
+from sparsectl.export.encodings.fixed.float_steps import CarryFloats, parted
+from sparsectl.export.encodings.fixed.functions import (
+    actions_of,
+    fixed_bits,
+    fixed_functions,
+    has_tanh,
+)
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix, offset
 from sparsectl.export.encodings.fixed.policy import FixedLayer, FixedPolicy, is_shifted, matrices
 from sparsectl.export.encodings.float_layers import (
     action_lines,
@@ -76,7 +83,9 @@ class FixedParts:
     types: tuple[str, ...] = ()
     """Text before the functions."""
     on_avr: bool = False
-    """True if the policy has a form for AVR, with tanh in policy.S; values are then int16_t."""
+    """True if the policy has a form for AVR; values are then int16_t."""
+    in_assembly: Mapping[str, str] = field(default_factory=dict)
+    """By the name of a cell, the C that calls its form in policy.S on AVR."""
 
     @classmethod
     def plain(cls, value_type: str) -> FixedParts:
@@ -99,20 +108,42 @@ def fixed_encoded(
         if not is_shifted(policy, index) and not layer.has_cells:
             tables += _activation_tables(index, layer, index == len(policy.layers) - 1)
 
+    tanh_table = curve.TABLE if policy.layers[0].has_cells else fixed_tanh.TABLE
+
     def write(style: CStyle) -> Code:
         own = parts(style)
-        functions = fixed_functions(policy, own.value_type, style, on_avr=own.on_avr)
+        functions = fixed_functions(
+            policy,
+            own.value_type,
+            style,
+            on_avr=own.on_avr,
+            in_assembly=own.in_assembly,
+        )
         functions = [*own.types, *functions, *runtime(style), *limit_functions(policy.graph)]
-        return Code("\n".join(functions), _body(policy, codes, own, style), fixed_bits(policy))
+        return Code(
+            "\n".join(functions), _body(policy, codes, own, style), fixed_bits(policy, style)
+        )
 
     return EncodedPolicy(
         encoding,
         policy.graph,
-        tuple(tables + ([fixed_tanh.TABLE] if has_tanh(policy) else [])),
+        tuple(tables + ([tanh_table] if has_tanh(policy) else [])),
         write,
         policy.forward,
         input_cut_off=tuple(policy.input_limit / np.exp2(policy.input_exponent)),
+        whole=_whole_numbers(policy),
     )
+
+
+def _whole_numbers(policy: FixedPolicy) -> WholeNumbers:
+    """Return what a tick takes and, where it only hands values on, gives in whole numbers."""
+    last = policy.layers[-1]
+    results: list[int | None] = [None] * last.layer.results
+    for end in last.ends:
+        if isinstance(end, CarryFloats):
+            results[end.row : end.row + end.count] = [end.exponent] * end.count
+    exponents, limits = policy.input_exponent.tolist(), policy.input_limit.tolist()
+    return WholeNumbers(tuple(exponents), tuple(limits), tuple(results))
 
 
 def _check_exponents(encoding: Encoding, policy: FixedPolicy) -> None:
@@ -162,19 +193,31 @@ def _body(
         if index < last and not layer.has_cells and not is_shifted(policy, index):
             layers += _activate(index, layer, y, False, style)
         read, x = x, y
-    lines = [*parts.arrays(ValueArrays.of(policy)), *_sums_and_floats(policy)]
-    lines += ["", *_observe_lines(style), *parts.layers(layers)]
+    actions = actions_of(policy, style)
+    lines = [*parts.arrays(ValueArrays.of(policy)), *_sums_and_floats(policy, actions)]
+    lines += ["", *_observe_lines(style)]
+    if actions is not None:
+        place = policy.graph.observation_size - style.state_size
+        lines.append(f"take_state(state, {offset('even', place)}, input_limit + {place});")
+    lines += parts.layers(layers)
     if policy.layers[last].has_cells:
-        lines += [line for end in policy.layers[last].ends for line in end.lines(read, style)]
+        made, kept = parted(policy.layers[last].ends, actions)
+        for step in kept:
+            source, target = offset(read, step.column), offset("state", step.row - (actions or 0))
+            lines.append(f"keep_state({source}, {target}, {step.count});")
+        lines += [line for end in made for line in end.lines(read, style)]
     else:
         lines += _activate(last, policy.layers[last], y, True, style)
-    return (*lines, *action_lines(policy.graph, "values", style.literal))
+    return (*lines, *action_lines(policy.graph, "values", style.literal)[:actions])
 
 
-def _sums_and_floats(policy: FixedPolicy) -> list[str]:
+def _sums_and_floats(policy: FixedPolicy, actions: int | None) -> list[str]:
+    """Return the declarations of the arrays of sums and of floats; `actions`: the number of the
+    last layer's results that are floats, if not all."""
     last = len(policy.layers) - 1
     sums = [_sums(policy, index) for index in range(len(policy.layers))]
-    floats = [la.layer.outputs for i, la in enumerate(policy.layers) if i == last or not la.integer]
+    floats = [la.layer.outputs for la in policy.layers[:-1] if not la.integer]
+    floats.append(actions or policy.layers[last].layer.outputs)
     return [f"int32_t sums[{max(sums)}];", f"float values[{max(floats)}];"]
 
 
@@ -194,7 +237,7 @@ def _end(matrix: FixedMatrix) -> int:
 
 def _observe_lines(style: CStyle) -> list[str]:
     observations, actions = style.tick_inputs, style.tick_results
-    return [
+    lines = [
         "const unsigned seen = observe(observation, even);",
         f"if (seen < {observations}) {{ /* a broken input must not look like a calm one */",
         f"    for (unsigned i = 0; i < {actions}; i++) {{",
@@ -203,6 +246,16 @@ def _observe_lines(style: CStyle) -> list[str]:
         "    return;",
         "}",
     ]
+    if not style.whole_state:
+        return lines
+    lines[1] = f"if (seen < {observations} || state[0] == {SPOILED}) {{ {lines[1].split('{ ')[1]}"
+    lines[3] = "        action[i] = float_of(0x7fc00000u);"
+    spoil = [
+        f"    for (unsigned i = 0; i < {style.macro('STATE_SIZE')}; i++) {{",
+        f"        state[i] = {SPOILED};",
+        "    }",
+    ]
+    return [*lines[:5], *spoil, *lines[5:]]
 
 
 def _activate(index: int, layer: FixedLayer, y: str, last: bool, style: CStyle) -> list[str]:

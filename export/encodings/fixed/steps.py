@@ -1,6 +1,6 @@
 """Steps that compute the values of a layer with recurrent units from its sums, in whole numbers.
 
-Gates are sigmoid(x) = (1 + tanh(x / 2)) / 2 by the table of `fixed.tanh`, so a gate is a multiple
+Gates are sigmoid(x) = (1 + tanh(x / 2)) / 2 by the table of `fixed.curve`, so a gate is a multiple
 of 2^-16 over 0 and under 1. A unit's state and result are multiples of the same power of two, and
 their mean by a gate is rounded to the nearest, so that a gate next to 1 holds a state.
 """
@@ -14,21 +14,13 @@ from typing import Protocol
 import numpy as np
 
 from sparsectl.export.c_style import CStyle
-from sparsectl.export.encodings.fixed import tanh as fixed_tanh
+from sparsectl.export.encodings.fixed import curve
 from sparsectl.export.encodings.fixed.matrix import Int, offset
 
 GATE_BITS = 16
 """A gate is a multiple of 2^-16."""
-MOST_BITS = fixed_tanh.OUTPUT_BITS
+MOST_BITS = curve.OUTPUT_BITS
 """Bits of a unit's result without its sign."""
-
-GATE_SOURCE = """\
-/* 1 / (1 + exp(-x)) of a multiple of 2^-12, as a multiple of 2^-16. */
-static uint16_t fixed_gate(int32_t x)
-{
-    return (uint16_t)((uint16_t)fixed_tanh(x >> 1) + 32768u);
-}
-"""
 
 CARRY_SOURCE = """\
 /* Values that a layer only hands on. */
@@ -72,11 +64,6 @@ def shifted(values: Int, drop: int) -> Int:
     return np.asarray(values >> drop if drop >= 0 else values * 2**-drop, np.int64)
 
 
-def gate(x: Int) -> Int:
-    """Compute the same as `GATE_SOURCE`."""
-    return np.asarray(fixed_tanh.fixed_tanh(x >> 1) + 2**fixed_tanh.OUTPUT_BITS, np.int64)
-
-
 class Step(Protocol):
     """Computes values of a hidden layer from its sums and from the values that it reads."""
 
@@ -86,7 +73,7 @@ class Step(Protocol):
 
     @property
     def has_tanh(self) -> bool:
-        """Return whether its C calls fixed_tanh."""
+        """Return whether its C reads the table of tanh."""
 
     def values(self, sums: Int, x: Int) -> Int:
         """Return its values for [sums, batch] and the values before, [values, batch]."""
@@ -135,7 +122,7 @@ class Cell:
     """True if a result can exceed the limit and must be cut off."""
     is_narrow: bool
     """True if the values that gates multiply fit 16 bits."""
-    recurrent_bits: int = fixed_tanh.INPUT_BITS
+    recurrent_bits: int = curve.INPUT_BITS
     """For `gru`: the value before the reset gate is a multiple of 2^-recurrent_bits."""
 
     def values(self, sums: Int, x: Int) -> Int:
@@ -157,8 +144,10 @@ class Cell:
             result=_CUT_OFF.format(limit=self.limit) if self.cuts_off else "result",
             value=value_type,
         )
-        has_gate = any("fixed_gate" in line for line in _C_LINES[self.kind](self))
-        return [GATE_SOURCE, own] if has_gate else [own]
+        lines = " ".join(_C_LINES[self.kind](self))
+        called = {"fixed_tanh": curve.TANH_SOURCE, "fixed_gate": curve.GATE_SOURCE}
+        needed = [text for name, text in called.items() if name in lines]
+        return [style.render(curve.CURVE_SOURCE, end=curve.END), *needed, own]
 
     def call(self, x: str, y: str) -> str:
         arrays = ["sums"] if any(not o.is_value for o in self.operands) else []
@@ -173,12 +162,12 @@ class Cell:
     @property
     def fresh_drop(self) -> int:
         """Return the shift from tanh to the units' results."""
-        return fixed_tanh.OUTPUT_BITS - self.exponent
+        return curve.OUTPUT_BITS - self.exponent
 
     @property
     def gated_drop(self) -> int:
         """Return the shift from the product of a gate and its value to the argument of tanh."""
-        return GATE_BITS + self.recurrent_bits - fixed_tanh.INPUT_BITS
+        return GATE_BITS + self.recurrent_bits - curve.INPUT_BITS
 
 
 _FUNCTION = """\
@@ -206,16 +195,16 @@ def _nearest_c(value: str, bits: int) -> str:
 
 def _by_gate(cell: Cell, opened: Int, value: Int) -> Int:
     """Return sigmoid(opened) value, rounded to the nearest."""
-    return _nearest((gate(opened) >> GATE_BITS - cell.mean_bits) * value, cell.mean_bits)
+    return _nearest((curve.gate(opened) >> GATE_BITS - cell.mean_bits) * value, cell.mean_bits)
 
 
 def _gru(cell: Cell, reset: Int, update: Int, fresh: Int, recurrent: Int, state: Int) -> Int:
-    gated = (gate(reset) * recurrent) >> cell.gated_drop
+    gated = (curve.gate(reset) * recurrent) >> cell.gated_drop
     return _gru_update(cell, update, fresh + gated, state)
 
 
 def _gru_update(cell: Cell, update: Int, fresh: Int, state: Int) -> Int:
-    new = _nearest(fixed_tanh.fixed_tanh(fresh), cell.fresh_drop)
+    new = _nearest(curve.tanh(fresh), cell.fresh_drop)
     return new + _by_gate(cell, update, state - new)
 
 
@@ -225,17 +214,17 @@ def _gated_product(cell: Cell, opened: Int, value: Int) -> Int:
 
 def _lstm_cell(cell: Cell, taken: Int, forget: Int, fresh: Int, state: Int) -> Int:
     kept = _by_gate(cell, forget, state)
-    added = (gate(taken) >> 1) * fixed_tanh.fixed_tanh(fresh)
+    added = (curve.gate(taken) >> 1) * curve.tanh(fresh)
     return kept + _nearest(added, GATE_BITS - 1 + cell.fresh_drop)
 
 
 def _lstm_output(cell: Cell, output: Int, state: Int) -> Int:
-    found = (gate(output) >> 1) * fixed_tanh.fixed_tanh(state)
+    found = (curve.gate(output) >> 1) * curve.tanh(state)
     return _nearest(found, GATE_BITS - 1 + cell.fresh_drop)
 
 
 def _tanh(cell: Cell, fresh: Int) -> Int:
-    return _nearest(fixed_tanh.fixed_tanh(fresh), cell.fresh_drop)
+    return _nearest(curve.tanh(fresh), cell.fresh_drop)
 
 
 _FORWARD: dict[str, Callable[..., Int]] = {

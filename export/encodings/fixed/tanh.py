@@ -42,30 +42,6 @@ static int16_t fixed_tanh(int32_t x)
 """
 
 
-BY_BYTES = """\
-/* tanh of a multiple of 2^-12, as a multiple of 2^-15: with t the table's value nearest to it and h
- * the distance to there, t + (1 - t^2) (h - t h^2), within 1.2e-4. Products are shifted to a whole
- * word, whose upper half is free to take on a core of 8 bits. */
-static int16_t fixed_tanh(int32_t x)
-{
-    const uint32_t far = x < 0 ? (uint32_t)-x : (uint32_t)x;
-    if (far >= 24576u) {
-        return x < 0 ? -32767 : 32767;
-    }
-    const uint16_t size = (uint16_t)far;
-    const uint8_t entry = (uint8_t)((uint16_t)(size + 256u) >> 9);
-    const int16_t h = (int16_t)(size - (uint16_t)((uint16_t)entry << 9));
-    const int16_t t = READ_I16(tanh_table + entry);
-    const int16_t th = (int16_t)(((int32_t)t * h) * 8 >> 16);
-    const int16_t rise = (int16_t)(4 * h - (int16_t)(((int32_t)th * h) * 16 >> 16));
-    const int16_t slope = (int16_t)(16384 - (int16_t)(((int32_t)t * t) >> 16));
-    const int16_t value = (int16_t)(t + (int16_t)((((int32_t)slope * rise) + 4096) * 8 >> 16));
-    return x < 0 ? (int16_t)-value : value;
-}
-"""
-"""Computes the same bits as `C_SOURCE`, for cores that shift by one bit at a time."""
-
-
 def fixed_tanh(x: NDArray[np.int64]) -> NDArray[np.int64]:
     """Compute the same as `C_SOURCE`."""
     size = np.abs(x)

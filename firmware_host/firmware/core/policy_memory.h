@@ -31,9 +31,11 @@ static inline void policy_memory_begin(struct policy_memory *memory, bool follow
  * finite, so that an output always tells; the next call begins anew then. */
 static inline float policy_memory_duty(struct policy_memory *memory, float action) {
     float duty = choice_duty(action);
+#ifndef POLICY_STATE_IS_WHOLE /* then the action is NaN where the state is spoiled */
     for (unsigned i = 0; i < POLICY_STATE_SIZE; i++) {
         duty = is_finite(memory->state.values[i]) ? duty : CHOICE_NONE;
     }
+#endif
     memory->is_kept = is_finite(duty);
     return duty;
 }
