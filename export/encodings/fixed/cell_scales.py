@@ -48,6 +48,11 @@ _OPERANDS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 """The operands of each kind of unit: name and role."""
 
+_WITHIN_ONE = ("gru", "gru_update")
+"""Their results lie between their state and 1."""
+_UPDATED = (*_WITHIN_ONE, "lstm_cell")
+"""Their results are the next state."""
+
 _BITS = {_GATE: curve.INPUT_BITS, _TANH: curve.INPUT_BITS}
 _BYTE = 8
 """Number of bits that an 8-bit core drops at no cost."""
@@ -260,6 +265,8 @@ class CellLayer:
             start = rows.start + index * units
             source = self._source(slice(start, start + units), role)
             if role == _STATE:
+                if source.is_value and segment.activation in _UPDATED:
+                    exponent = source.exponent  # the next state in the form of the last one
                 exponent = min(exponent, source.bits_for(GREATEST))
                 reach = source.at(exponent)
                 bits = exponent
@@ -272,6 +279,8 @@ class CellLayer:
                 raise NotWholeError(name)
             found.append(source.operand(name, bits))
         kind = segment.activation
+        if kind in _WITHIN_ONE:
+            limit = GREATEST
         fresh = min(2**exponent, GREATEST)
         moved = reach + fresh if kind in ("gru", "gru_update") else reach
         reach = {

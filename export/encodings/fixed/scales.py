@@ -30,7 +30,7 @@ from sparsectl.export.encodings.fixed import places
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.cell_scales import CellLayer, NotWholeError
-from sparsectl.export.encodings.fixed.cells import has_cells, state_groups
+from sparsectl.export.encodings.fixed.cells import has_cells, state_groups, within_one
 from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
 from sparsectl.export.encodings.fixed.matrix import Int
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy
@@ -134,6 +134,10 @@ def _ranges(graph: PolicyGraph, observations: Float32, headroom: float) -> list[
     headroom."""
     parts = [_ranges_of(graph, part, headroom) for part in in_parts(observations, graph.widest)]
     ranges = [np.max(each, axis=0) for each in zip(*parts, strict=True)]
+    if has_cells(graph):
+        room = (INPUT_HEADROOM, *[headroom] * len(ranges[1:]))
+        for own, factor, is_state in zip(ranges, room, within_one(graph), strict=True):
+            own[is_state] = np.minimum(own, np.maximum(own / factor, 1.0))[is_state]
     return places.of_channels(graph, ranges)
 
 
@@ -188,12 +192,18 @@ class _Scaling:
     ) -> FixedPolicy:
         """ranges: as `_ranges` gives them. last: the scales of the last layer's sums, for which the
         scales before are then chosen too; None where they are not yet known."""
-        most = _INPUT_LIMIT
-        if self.whole_cells:  # their sums are of observations: with 24 bits they need the room
-            most = min(most, self.limits[0]) if self.form.sum_bits < _WIDE_SUM_BITS else most
-        scale = power_of_two(fitting(ranges[0], most))
-        for group in state_groups(graph) if self.whole_cells else []:
+        room = np.full(graph.observation_size, _INPUT_LIMIT)
+        groups = state_groups(graph) if self.whole_cells else []
+        for group in groups:
+            room[group] += 1
+            if self.form.sum_bits < _WIDE_SUM_BITS:
+                # The finer an observation, the smaller are the weights that read it. Those that
+                # read the state would be rounded too much beside them at the same scale.
+                room[group] = self.limits[0] + 1
+        scale = power_of_two(fitting(ranges[0], room))
+        for group in groups:
             scale[group] = scale[group].min()
+        most = np.minimum(room, _INPUT_LIMIT)
         greatest = np.clip(np.ceil(ranges[0] * scale), 1, most).astype(np.int64)
         exponent, bounds = exponent_of(scale), Bounds(-greatest, greatest)
         layers = []
