@@ -72,16 +72,28 @@ static {{value}} fixed_size(uint32_t bits, int exponent, int16_t limit)
 }
 """
 
-_STATE = """\
-/* The state as values, each cut off at its limit. */
-static void take_state(const int16_t *state, {{value}} *x, const int16_t *limit)
+_TAKE_STATE = """\
+/* The state as values. */
+static void take_state(const int16_t *state, {{value}} *x)
 {
     for (unsigned i = 0; i < {{POLICY}}_STATE_SIZE; i++) {
-        const int16_t most = READ_I16(limit + i);
+        x[i] = state[i];
+    }
+}
+"""
+
+_TAKE_WITHIN = """\
+/* The state as values, each cut off at its limit. */
+static void take_state(const int16_t *state, {{value}} *x)
+{
+    for (unsigned i = 0; i < {{POLICY}}_STATE_SIZE; i++) {
+        const int16_t most = READ_I16(input_limit + {{POLICY}}_OBSERVATION_SIZE + i);
         x[i] = state[i] > most ? most : (state[i] < -most ? (int16_t)-most : state[i]);
     }
 }
+"""
 
+_KEEP_STATE = """\
 static void keep_state(const {{value}} *x, int16_t *state, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -155,7 +167,9 @@ def fixed_functions(
         size,
         style.render(_OBSERVE, value=value_type, signed=signed, inputs=style.tick_inputs),
     ]
-    functions += [style.render(_STATE, value=value_type)] if style.whole_state else []
+    if style.whole_state:
+        take = _TAKE_STATE if _stays_within(policy, style) else _TAKE_WITHIN
+        functions += [style.render(each, value=value_type) for each in (take, _KEEP_STATE)]
     functions += _step_functions(policy, value_type, style, in_assembly)
     if has_tanh(policy) and not has_cells:
         functions.append(fixed_tanh.C_SOURCE)
@@ -213,6 +227,25 @@ def has_tanh(policy: FixedPolicy) -> bool:
 def actions_of(policy: FixedPolicy, style: CStyle) -> int | None:
     """Return the number of actions if the state is kept beside them in whole numbers, else None."""
     return policy.graph.action_size - style.state_size if style.whole_state else None
+
+
+def _stays_within(policy: FixedPolicy, style: CStyle) -> bool:
+    """Return whether no value of the state can exceed its limit: all are those of GRUs in the layer
+    before the last, which stay where a tanh is, and their limits hold a tanh's greatest."""
+    _, kept = parted(policy.layers[-1].ends, actions_of(policy, style))
+    cells = [step for step in policy.layers[-2].steps if isinstance(step, Cell)]
+    for part in kept:
+        place = policy.graph.observation_size - style.state_size + part.row
+        place -= policy.graph.action_size - style.state_size
+        limits = policy.input_limit[place : place + part.count]
+        of = [
+            each
+            for each in cells
+            if each.row <= part.column and part.column + part.count <= each.row + each.units
+        ]
+        if not of or not of[0].stays_within(int(limits.min())):
+            return False
+    return True
 
 
 def _called(policy: FixedPolicy, style: CStyle) -> Iterator[Step | FloatStep]:

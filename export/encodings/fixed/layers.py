@@ -198,7 +198,7 @@ def _body(
     lines += ["", *_observe_lines(style)]
     if actions is not None:
         place = policy.graph.observation_size - style.state_size
-        lines.append(f"take_state(state, {offset('even', place)}, input_limit + {place});")
+        lines.append(f"take_state(state, {offset('even', place)});")
     lines += parts.layers(layers)
     if policy.layers[last].has_cells:
         made, kept = parted(policy.layers[last].ends, actions)

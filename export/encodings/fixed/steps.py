@@ -125,6 +125,11 @@ class Cell:
     recurrent_bits: int = curve.INPUT_BITS
     """For `gru`: the value before the reset gate is a multiple of 2^-recurrent_bits."""
 
+    def stays_within(self, limit: int) -> bool:
+        """Return whether no result exceeds a limit that the state before did not exceed."""
+        is_mean = self.kind in ("gru", "gru_update")
+        return is_mean and limit >= min(2**self.exponent, 2**MOST_BITS - 1)
+
     def values(self, sums: Int, x: Int) -> Int:
         taken = [operand.of(sums, x, self.units) for operand in self.operands]
         found = _FORWARD[self.kind](self, *taken)
