@@ -74,6 +74,8 @@ def main(config: DifferentialConfig) -> None:
                     bar.write(f"WRONG: {verdict}", file=sys.stderr)
                 if verdict.kind == REFUSED:
                     state["refusals"][_kind_of(verdict.said)] += 1
+                    if config.recurrent:  # few, so that each can be looked at
+                        bar.write(f"refused: {verdict}", file=sys.stderr)
                 bar.update()
             write_json(config.result, state | {"counts": dict(counts)})
     print(dict(counts))

@@ -87,6 +87,12 @@ def from_its_own_output(model: onnx.ModelProto) -> None:
     node_input(5, "h_out")(model)
 
 
+def observed(model: onnx.ModelProto) -> None:
+    """The cell begins each tick from the observation."""
+    node_input(5, "observation")(model)
+    del model.graph.input[1]
+
+
 CONSTANT = {"state": "constant", "initial": np.zeros((1, 1, UNITS))}
 INSIDE = {"state": "inside"}
 
@@ -110,6 +116,16 @@ REFUSED: dict[str, tuple[str, dict[str, Any], Change | None, str]] = {
     "layout 1": ("GRU", {"layout": 1}, None, "cell.*layout is 1"),
     "clip": ("LSTM", {"clip": 3.0}, None, "cell.*clip"),
     "clip of NaN": ("GRU", {"clip": float("nan")}, None, "cell.*clip"),
+    "a gate of another function": (
+        *("GRU", {"activations": ["HardSigmoid", "Tanh"]}, None, "cell.*HardSigmoid, Tanh"),
+    ),
+    "a function for a gate too few": ("LSTM", {"activations": ["Sigmoid", "Tanh"]}, None, "cell"),
+    "functions with parameters": (
+        *("RNN", {"activations": ["Affine"], "activation_alpha": [2.0]}, None, "activation_alpha"),
+    ),
+    "an RNN of another function": ("RNN", {"activations": ["Softsign"]}, None, "cell.*Softsign"),
+    "one gate for input and forget": ("LSTM", {"input_forget": 1}, None, "cell.*input_forget"),
+    "the observation as state": ("GRU", {"units": 3}, observed, "cell.*observation"),
     "no hidden_size": ("GRU", {}, without_attribute("hidden_size"), "cell.*hidden_size"),
     "lengths of sequences": ("GRU", INSIDE, lengths, "cell.*sequence_lens"),
     "a sequence of five": ("GRU", {"sizes": (5, 1)}, None, "observation.*5 steps"),
