@@ -168,3 +168,22 @@ class Deadly(Reach):
         if self.steps == 6 and multiprocessing.parent_process() is not None:
             os._exit(9)
         return super().step(action)
+
+
+class Vast(gymnasium.Env[Any, Any]):
+    """Its observations and rewards are numbers of float32 whose squares are none."""
+
+    observation_space = Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed=seed)
+        self.left = STEPS
+        return self._seen(), {}
+
+    def step(self, action: Any) -> Any:
+        self.left -= 1
+        return self._seen(), 1e30, False, not self.left, {}
+
+    def _seen(self) -> Any:
+        return (1e30 * self.np_random.normal(size=3)).astype(np.float32)

@@ -12,7 +12,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.warning import warn
 from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.choices import Choices
-from sparsectl.policy.signals import INDEX
+from sparsectl.policy.signals import INDEX, MOST_SIGNALS
 from sparsectl.policy.signals_json import IMAGE, check_signals, normaliser
 from sparsectl.policy.tasks import MOST_CHOICES
 from sparsectl.training.environments.checked_environment import (
@@ -77,6 +77,11 @@ def environment_signals(environment: gymnasium.Env[Any, Any]) -> JSON:
         mend = FLATTENED if _is_box_when_flat(observed) else "wrap it so that it is one"
         raise UserError(f"{name} has observations {observed}; {VECTORS}: {mend}")
     size = int(np.prod(observed.shape or ()))
+    if size > MOST_SIGNALS:
+        raise UserError(
+            f"{name} has observations of {size:,} numbers; wrap it so that they are "
+            f"{MOST_SIGNALS:,} at most, such as a smaller image"
+        )
     image, names = _image(environment, size, name), _names(environment, size, name)
     return {
         "observation": _as_image(_plain(observed, "o", names), image),
@@ -265,7 +270,8 @@ def unscaled(signals: JSON) -> JSON:
 
 def _plain(space: Any, prefix: str, names: list[str] | None = None) -> list[JSON]:
     def bound(value: float) -> float | None:
-        return float(value) if abs(value) <= LARGEST else None
+        number = float(value)  # of float16 too, in which the comparison would overflow
+        return number if abs(number) <= LARGEST else None
 
     return [
         {
@@ -292,6 +298,11 @@ def _scaled(actions: list[JSON]) -> list[JSON]:
             raise UserError(
                 f"action {action['name']} ranges from {action['low']:g} to {action['high']:g}, "
                 "which leaves only one value; wrap the environment so that it has no such action"
+            )
+        if not action["high"] - action["low"] <= LARGEST:
+            raise UserError(
+                f"action {action['name']} ranges from {action['low']:g} to {action['high']:g}, "
+                "which is wider than float32; wrap the environment so that it is narrower"
             )
         action["scale"] = (action["high"] - action["low"]) / 2
         action["offset"] = (action["high"] + action["low"]) / 2

@@ -18,10 +18,11 @@ from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import VALUES_KIND, Dataset
 from sparsectl.training.data.files import check_place, write_dataset
 from sparsectl.training.data.npz import BYTES_LIMIT
-from sparsectl.training.environments.environments import chosen_environment
+from sparsectl.training.environments.environments import chosen_environment, parts_of
 from sparsectl.training.rollouts.block import Behaviour
 from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
+from sparsectl.training.rollouts.plausibility import warn_of_observations_outside
 from sparsectl.training.rollouts.seeds import Series
 
 
@@ -56,6 +57,7 @@ def collect(config: CollectConfig) -> dict[str, Any]:
         dataset = rollouts.transitions(
             behaviour, (Series.COLLECT, config.seed), config.transitions, "collect"
         )
+    warn_of_observations_outside(dataset, parts_of(config.env).id)
     dataset = replace(dataset, metadata=_metadata(config, teacher, dataset))
     write_dataset(config.out, dataset)
     ends = int((dataset.terminations | dataset.truncations).sum())

@@ -24,7 +24,7 @@ from sparsectl.training.environments.environments import chosen_environment, mak
 from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.episodes import check_fit
 from sparsectl.training.rollouts.intervals import cvar_figures, mean_interval
-from sparsectl.training.rollouts.plausibility import warn_of_lost_normaliser
+from sparsectl.training.rollouts.plausibility import warn_of_ignored_seed, warn_of_lost_normaliser
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.rollouts.together import SIDE_BY_SIDE, together
@@ -254,13 +254,16 @@ def check_settings(config: EvaluateConfig) -> None:
 
 
 def check_policy(policy: ActingPolicy, env_id: str, source: Path) -> None:
-    """Check that a policy fits an environment; warn of a normaliser that seems to be lost.
+    """Check that a policy fits an environment; warn of a normaliser that seems to be lost, and of
+    an environment that ignores seeds.
 
     Raises:
         UserError: it does not, or the environment cannot be made, or raises in its first steps.
     """
     probe = make_environment(env_id)
-    check_fit(policy, environment_signals(probe), env_id)
+    signals = environment_signals(probe)
+    check_fit(policy, signals, env_id)
+    warn_of_ignored_seed(probe, signals, env_id)
     warn_of_lost_normaliser(policy, probe, source)
     probe.close()
 

@@ -1,5 +1,5 @@
-"""Warn before work starts if a policy's observations differ from those that it was trained on, or
-if it is not the teacher of a dataset.
+"""Warn before work starts if a policy's observations differ from those that it was trained on, if
+it is not the teacher of a dataset, or if an environment ignores the seeds of its episodes.
 
 A missing normaliser does not show in the sizes of arrays. It shows in the first layer: its sums are
 of the order of one to ten for inputs as in training; otherwise they saturate a tanh, or grow with
@@ -19,6 +19,7 @@ from sparsectl.policy.acting.networks import Array, Mlp
 from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.environments.environments import parts_of, rig_of
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
@@ -29,6 +30,12 @@ SATURATED = 4.0
 SATURATED_SHARE = 0.9
 COMPARED, ANOTHER = 1_000, 0.05
 """Rows of a dataset by which teachers are compared, and the share that may differ."""
+SAME = (1e-4, 1e-6)
+"""Relative and absolute difference up to which two numbers are the same; simulators that begin
+their iterations where the last episode ended differ in the last digits."""
+COMPARED_STEPS = 20
+OUTSIDE = 1e-3
+"""Share of a limit by which an observation may exceed it, as integrators let it."""
 LARGE = 50.0
 """A root mean square of a first layer's sums that exceeds what inputs in training cause."""
 
@@ -69,6 +76,73 @@ def warn_of_another_teacher(teacher: ActingPolicy, dataset: Dataset, source: Pat
             "of the student's own data contradict the dataset; give the teacher that the dataset "
             "was collected from, or collect from this one"
         )
+
+
+def warn_of_ignored_seed(
+    environment: gymnasium.Env[Any, Any], signals: dict[str, Any], env_id: str
+) -> None:
+    """Step two episodes of one seed a little with the same actions, and warn if they differ; rigs
+    of this project heed their seeds."""
+    if rig_of(env_id) is not None:
+        return
+    action = normaliser(signals)[2]
+    first, second = (_beginning(environment, action) for _ in range(2))
+    for step, ((seen, earned), (seen_again, earned_again)) in enumerate(
+        zip(first, second, strict=False)
+    ):
+        if np.allclose(seen, seen_again, *SAME) and np.isclose(earned, earned_again, *SAME):
+            continue
+        worst = int(np.argmax(np.abs(seen - seen_again)))
+        what = f"observation {signals['observation'][worst]['name']}"
+        one, other = seen[worst], seen_again[worst]
+        if np.allclose(seen, seen_again, *SAME):
+            what, one, other = "the reward", earned, earned_again
+        where = f"after {step} steps" if step else "at the start"
+        warn(
+            f"{parts_of(env_id).id}: two episodes of one seed differ: with the same actions "
+            f"{what} is {one:g} and {other:g} {where}. It ignores reset(seed), or keeps something "
+            "from the last episode, so that results cannot be repeated, and policies that are "
+            "compared do not meet the same episodes; let reset call super().reset(seed=seed) and "
+            "make everything anew, and draw random numbers from self.np_random alone"
+        )
+        return
+
+
+def _beginning(environment: gymnasium.Env[Any, Any], action: Array) -> list[tuple[Array, float]]:
+    """Return the first observations of an episode, each with the reward that came with it."""
+    episode = RunningEpisode(environment, episode_seed(Series.PROBE, 1))
+    steps = [(episode.observation, 0.0)]
+    while len(steps) <= COMPARED_STEPS and not episode.is_over:
+        step = episode.step(action)
+        steps.append((step.after, step.reward))
+    return steps
+
+
+def warn_of_observations_outside(dataset: Dataset, name: str) -> None:
+    """Warn if observations lie outside the limits that the environment's space has for them."""
+    for index, entry in enumerate(dataset.signals["observation"]):
+        low, high = entry["low"], entry["high"]
+        values = dataset.observations[:, index]
+        room = OUTSIDE * max(abs(end) for end in (low, high, 0.0) if end is not None)
+        outside = np.zeros(len(values), np.bool_)
+        if low is not None:
+            outside |= values < low - room
+        if high is not None:
+            outside |= values > high + room
+        if not outside.any():
+            continue
+        space = f"{_end(low, '-inf')} to {_end(high, 'inf')}"
+        warn(
+            f"{name} gave {entry['name']} from {values.min():g} to {values.max():g}, outside its "
+            f"observation_space ({space}) in {outside.mean():.2%} of the transitions; correct the "
+            "space: what saturates its inputs, as fixed-point encodings do, saturates them at its "
+            "limits"
+        )
+        return
+
+
+def _end(limit: float | None, unlimited: str) -> str:
+    return unlimited if limit is None else f"{limit:g}"
 
 
 def observations_of(policy: ActingPolicy, environment: gymnasium.Env[Any, Any]) -> Array:

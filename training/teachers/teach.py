@@ -11,6 +11,7 @@ import importlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.loop import Stop, stop_on_interrupt
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
+from sparsectl.training.rollouts.plausibility import warn_of_ignored_seed
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.teachers.algorithms import (
     ALGORITHMS,
@@ -103,6 +105,9 @@ def _taught(
     config: TeachConfig, settings: Teaching, backend: Backend, signals: dict[str, Any]
 ) -> dict[str, Any]:
     checkpoint = _checkpoint(config)
+    probe = make_environment(config.env)
+    warn_of_ignored_seed(probe, signals, config.env)
+    probe.close()
     done = checkpoint.steps["teach"] if checkpoint else 0
     model = _model(config, settings, backend, signals, seed=config.seed + done)
     with stop_on_interrupt() as stop:
@@ -115,7 +120,11 @@ def _taught(
             keeper.resume(checkpoint)
         if done < settings.steps:
             callbacks = CallbackList([_Bar(settings.steps), keeper])
-            model.learn(settings.steps - done, callback=callbacks, reset_num_timesteps=not done)
+            try:
+                model.learn(settings.steps - done, callback=callbacks, reset_num_timesteps=not done)
+            except (ValueError, UserError):  # torch's distributions and environments refuse NaN
+                keeper.check_finite(backend.weights(model))
+                raise
             keeper.finish()
     model.get_env().close()
     return keeper.summary()
@@ -312,6 +321,7 @@ class _Keeper(BaseCallback):
         if self.curve and self.curve[-1]["steps"] == self.num_timesteps:
             return
         weights = self.backend.weights(self.model)
+        self.check_finite(weights)
         episodes = run_episodes(
             config.env,
             teacher_act(weights, self.signals, self.form),
@@ -328,6 +338,19 @@ class _Keeper(BaseCallback):
         origin = {"config": _plain(config), "steps": row["steps"], **provenance()}
         for path in places:
             write_teacher(path, weights, self.signals, config.env, origin, self.form)
+
+    def check_finite(self, weights: Sequence[tuple[np.ndarray[Any, Any], ...]]) -> None:
+        """Check that the actor is one still.
+
+        Raises:
+            UserError: a weight is NaN or infinite.
+        """
+        if not all(np.isfinite(part).all() for layer in weights for part in layer):
+            raise UserError(
+                f"training diverged: the teacher's weights are no longer finite at step "
+                f"{self.model.num_timesteps}; wrap the environment so that observations and "
+                "rewards are of the order of 1, or give a smaller --learning-rate"
+            )
 
     def save(self, *, replay: bool) -> None:
         """Write the checkpoint; that of a finished run has no replay buffer."""

@@ -199,6 +199,8 @@ def test_own_signals_are_of_the_spaces(change: dict[str, Any], message: str) -> 
     [
         ({"action_space": Discrete(4, start=2**24)}, "beyond float32's whole ones"),
         ({"action_space": Box(-1e300, 1e300, (1,), np.float64)}, "has no bounds"),
+        ({"action_space": Box(-2e38, 2e38, (1,))}, "wider than float32"),
+        ({"observation_space": Box(-1, 1, (65_537,))}, "has observations of 65,537 numbers"),
         ({"action_space": Box(-1, 1, (0,))}, "of no numbers at all"),
         ({"observation_space": Box(-1, 1, (0,))}, "of no numbers at all"),
     ],
@@ -206,6 +208,12 @@ def test_own_signals_are_of_the_spaces(change: dict[str, Any], message: str) -> 
 def test_spaces_beyond_float32_are_refused(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         environment_signals(Given(**parts))
+
+
+def test_limits_of_float16_are_limits(recwarn: pytest.WarningsRecorder) -> None:
+    signals = environment_signals(Given(observation_space=Box(-5, np.inf, (3,), np.float16)))
+    assert [(entry["low"], entry["high"]) for entry in signals["observation"]] == [(-5, None)] * 3
+    assert not recwarn.list
 
 
 def test_an_error_while_closing_does_not_take_the_results(

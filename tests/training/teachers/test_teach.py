@@ -244,6 +244,25 @@ def test_choices_that_do_not_count_from_0_are_taught(tmp_path: Path) -> None:
     np.testing.assert_array_equal(policy.act(seen), [[-1], [1]])
 
 
+@pytest.mark.parametrize("algo", ["sac", "td3"])
+def test_a_training_that_diverges_is_told_and_leaves_no_teacher(algo: Any, tmp_path: Path) -> None:
+    config = TeachConfig(
+        env="tests.training.own_environment:Vast",
+        algo=algo,
+        steps=60,
+        hidden=(8,),
+        environments=1,
+        learning_starts=20,
+        batch_size=8,
+        evaluate_every=60,
+        evaluate_episodes=1,
+        out=tmp_path,
+    )
+    with pytest.raises(UserError, match="training diverged: .* no longer finite at step"):
+        teach(config)
+    assert not (tmp_path / "teacher.onnx").exists()
+
+
 def settings_of(**given: Any) -> Teaching:
     return resolved(TeachConfig(**given))
 
