@@ -23,6 +23,10 @@ class UserError(Exception):
     exit_code = EXIT_MISTAKE
 
 
+class NotInstalled(UserError):
+    """A package that this machine lacks; the message says how to install it."""
+
+
 class Stopped(UserError):
     """Ctrl-C was pressed and the work has stopped; the same command resumes it."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsectl.cli import load, parse
-from sparsectl.common.errors import UserError
+from sparsectl.common.errors import NotInstalled, UserError
 from sparsectl.experiments.runs import Run
 from sparsectl.experiments.settings import settings_of, words_of
 from sparsectl.experiments.stages import SEEDED
@@ -24,11 +24,18 @@ NOWHERE = Path("/tmp") / "sparsectl-sweep-is-checked"
 
 
 class Checks:
-    """Checks each configuration and each environment once."""
+    """Checks each configuration and each environment once.
+
+    Attributes:
+        lacking: by the run's name, what it needs and this machine has not installed. Other runs of
+            the file may still be chosen and run.
+    """
 
     def __init__(self, file: SweepFile) -> None:
         self.file = file
+        self.lacking: dict[str, UserError] = {}
         self._configs: dict[tuple[str, ...], Any] = {}
+        self._not_installed: dict[tuple[str, ...], NotInstalled] = {}
         self._environments: set[str] = set()
         self._teachers: set[tuple[str, str]] = set()
 
@@ -55,6 +62,9 @@ class Checks:
             env = named_environment(place, kwargs, wrappers)
             if env not in self._environments:
                 make_environment(env).close()
+        except NotInstalled as error:
+            self.lacking.setdefault(run.name, self.file.mistake(given.place, str(error)))
+            return
         except UserError as error:
             raise self.file.mistake(given.place, f"{error}{_near(place)}") from error
         self._environments.add(env)
@@ -87,13 +97,20 @@ class Checks:
         try:
             values = _with_places(task)
             seed = values.pop("seed", None) if task.command in SEEDED else None
-            config = self._parsed(task, values, None)
-            return config if seed is None else self._parsed(task, values, seed)
+            config, lacking = self._parsed(task, values, None)
+            if seed is not None:
+                config, lacking = self._parsed(task, values, seed)
         except UserError as error:
             raise self._mistake(task, given, run, error) from error
+        if lacking is not None:
+            self.lacking.setdefault(run.name, self._mistake(task, given, run, lacking))
+        return config
 
-    def _parsed(self, task: Task, values: Mapping[str, Any], seed: Any) -> Any:
-        """Return the checked config; values of runs that differ only in seed are parsed once."""
+    def _parsed(
+        self, task: Task, values: Mapping[str, Any], seed: Any
+    ) -> tuple[Any, NotInstalled | None]:
+        """Return the checked config, and the package that it needs and that is not here; values of
+        runs that differ only in seed are parsed once."""
         words = (task.command, *words_of(task.stage.config, values))
         key = (*words, str(seed))
         if key not in self._configs:
@@ -103,9 +120,12 @@ class Checks:
                 config = replace(config, seed=seed)
             elif seed is not None:
                 config = parse([*words, f"--seed={seed}"])  # its error explains what a seed is
-            load(task.stage.check)(config)
+            try:
+                load(task.stage.check)(config)
+            except NotInstalled as error:
+                self._not_installed[key] = error
             self._configs[key] = config
-        return self._configs[key]
+        return self._configs[key], self._not_installed.get(key)
 
     def _mistake(
         self, task: Task, given: Mapping[str, Given], run: Run, error: UserError

@@ -81,11 +81,13 @@ class PlannedRun:
 
     Attributes:
         teacher: the task that evaluates its teacher, if both are evaluated.
+        lacking: the refusal if it needs a package that this machine has not installed.
     """
 
     run: Run
     tasks: Mapping[str, str]
     teacher: str | None
+    lacking: UserError | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def chosen(
     """Return the runs of these names and seeds (none: of all) and the tasks that they need.
 
     Raises:
-        UserError: there is no such run.
+        UserError: there is no such run, or one of them needs a package that is not installed.
     """
     wanted = {"environment": environments, "table": methods, "seed": seeds}
     for name, values in wanted.items():
@@ -124,6 +126,9 @@ def chosen(
         for each in plan.runs
         if all(not values or getattr(each.run, name) in values for name, values in wanted.items())
     )
+    for each in runs:
+        if each.lacking is not None:
+            raise each.lacking
     needed: set[str] = set()
     waiting = [name for each in runs for name in (*each.tasks.values(), each.teacher) if name]
     while waiting:
@@ -133,7 +138,8 @@ def chosen(
 
 
 def plan_of(file: SweepFile) -> Plan:
-    """Plan all runs; what a command would refuse is refused here.
+    """Plan all runs; what a command would refuse is refused here, except for a package that is not
+    installed, which `chosen` refuses where a chosen run needs it.
 
     Raises:
         UserError: a setting is refused; the message has the file's line.
@@ -165,7 +171,7 @@ class _Planner:
         if STUDENT in made and TEACHER in made and "evaluate" in tasks:
             only = {TEACHER: made[TEACHER]}
             beside = self._task(run, CHAIN["evaluate"], only, f"{run.environment}, teacher").name
-        return PlannedRun(run, tasks, beside)
+        return PlannedRun(run, tasks, beside, self.checks.lacking.get(run.name))
 
     def _task(
         self, run: Run, stage: Stage, made: Mapping[str, Task | Path], label: str = ""

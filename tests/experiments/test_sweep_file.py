@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,22 @@ def test_a_mistake_is_told_with_its_line(
     assert len(said) == 1 and f"{path}, line {line}: " in said[0], said
     assert all(word in said[0] for word in words), said
     assert not out.exists()
+
+
+def test_what_is_not_installed_is_asked_of_the_chosen_runs_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sbx", None)
+    lines = ["[environment.taught]", f'env = "{ENVIRONMENT}"', "[teach]", 'backend = "sbx"', ""]
+    path = folder / "sweep.toml"
+    path.write_text("\n".join(lines) + GOOD)
+    words = ["sweep", str(path), "--out", str(folder / "out"), "--dry-run"]
+    assert cli.run([*words, "--environment", "pendulum"]) == 0
+    capsys.readouterr()
+    for chosen in ([], ["--environment", "taught"]):
+        assert cli.run([*words, *chosen]) == 2
+        said = capsys.readouterr().err.strip()
+        assert f"{path}, line 4: teach: the backend sbx is not installed" in said
 
 
 @pytest.mark.parametrize("text", ["a = ", "\x00", "[grid", "grid = 3", "method = 1", "x" * 100])

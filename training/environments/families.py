@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from sparsectl.common.errors import UserError
+from sparsectl.common.errors import NotInstalled, UserError
 
 LONGEST_GAME = 10_000
 """Steps after which a game of MinAtar is cut off. In Seaquest a submarine that stays at the surface
@@ -105,7 +105,7 @@ def made_of_family(place: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any
     try:
         package = importlib.import_module(family.package)
     except ModuleNotFoundError as error:
-        raise UserError(
+        raise NotInstalled(
             f"{place} is of {name}, and {error.name} is not installed; "
             f"pip install 'sparsectl[{family.extra}]'"
         ) from error

@@ -22,7 +22,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 
-from sparsectl.common.errors import Stopped, UserError
+from sparsectl.common.errors import NotInstalled, Stopped, UserError
 from sparsectl.common.files import atomic_path, check_writable, write_json
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.memory import check_memory, dense_parameters
@@ -250,7 +250,7 @@ def _import(module_name: str) -> Any:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise UserError(
+        raise NotInstalled(
             f"the backend {module_name} is not installed; pip install 'sparsectl[jax]', "
             "or take --backend sb3"
         ) from error
