@@ -10,7 +10,7 @@ from sparsectl.experiments.plan import plan_of
 from sparsectl.experiments.sweep_file import read_sweep
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-RUNS = {"ablations": 54, "failures": 5, "hardware": 21, "hopper": 5, "methods": 55, "mujoco": 28}
+RUNS = {"ablations": 57, "failures": 5, "hardware": 21, "hopper": 5, "methods": 55, "mujoco": 28}
 """Of one seed."""
 
 
