@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import tyro
 from measured import here
 
-from sparsectl.common.files import read_json, write_json
-from sparsectl.experiments.folder import SWEEP, results_of
+from sparsectl.common.files import write_json
+from sparsectl.experiments.folder import results_of
 from sparsectl.experiments.results import read_results
 from sparsectl.export.table_bytes import table_bytes
 
@@ -47,10 +47,9 @@ def kept(sweep: Path) -> dict[str, Any]:
         for run, done in results_of(sweep)
         if "teacher" in done
     }
-    ran = read_json(sweep / SWEEP)["provenance"]
     unfinished = [each["run"] for each in results.unfinished]
     found = {"rows": rows, "teachers": teachers, "unfinished": unfinished}
-    return found | {"ran_at": ran["revision"], "provenance": here()}
+    return found | {"ran_at": ", ".join(results.revisions), "provenance": here()}
 
 
 def main(config: SweepResultsConfig) -> None:

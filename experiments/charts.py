@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sparsectl.common.errors import UserError
 from sparsectl.common.pareto_front import pareto_front
 from sparsectl.experiments.results import Results, Row, Summary
 
@@ -34,6 +35,7 @@ STYLE: Final[dict[Any, Any]] = {
     "svg.hashsalt": "sparsectl",
     "pdf.fonttype": 42,
     "font.family": "sans-serif",
+    "text.parse_math": False,  # a name may have a dollar sign
 }
 ROW_INCHES: Final = 0.26
 PANEL_INCHES: Final = 3.6
@@ -129,6 +131,7 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Any]]:
     return figure, axes[:count]
 
 
+@_styled()
 def _intervals(found: Sequence[Summary], unit: str) -> Figure:
     groups: dict[str, list[Summary]] = {}
     for summary in found:
@@ -147,7 +150,7 @@ def _intervals(found: Sequence[Summary], unit: str) -> Figure:
         before = names
         axes.set(title=environment, xlabel=unit, ylim=(-0.6, len(rows) - 0.4))
         axes.grid(axis="y", visible=False)
-    _legend(figure, panels[0], 3)
+    _legend(figure, panels, 3)
     return figure
 
 
@@ -165,6 +168,7 @@ def _bar(
     axes.plot(value, y, mark, color=colour, markersize=5, label=label)
 
 
+@_styled()
 def _pareto(results: Results, size: str, label: str) -> Figure:
     environments = [
         name
@@ -186,12 +190,12 @@ def _pareto(results: Results, size: str, label: str) -> Figure:
                 color=COLOURS[i % len(COLOURS)],
                 markersize=5,
                 alpha=0.85,
-                label=method,
+                label=_label(method),
             )
         axes.set(title=environment, xlabel=label, xscale="log")
         _plain_ticks(axes)
     panels[0].set_ylabel(_unit(results))
-    _legend(figure, panels[0], 3)
+    _legend(figure, panels, 3)
     return figure
 
 
@@ -199,6 +203,7 @@ def _has(row: Row, size: str) -> bool:
     return getattr(row, size) is not None and row.score is not None
 
 
+@_styled()
 def _teachers(results: Results) -> Figure:
     environments = list(dict.fromkeys(environment for environment, _ in results.curves))
     figure, panels = _panels(len(environments), 2.8)
@@ -214,10 +219,25 @@ def _teachers(results: Results) -> Figure:
 
 
 def _curve(path: Path) -> dict[int, float]:
-    with path.open(newline="") as file:
-        return {int(row["steps"]): float(row["return_mean"]) for row in csv.DictReader(file)}
+    """Return the returns of a learning curve by steps.
+
+    Raises:
+        UserError: the file is gone or damaged.
+    """
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("it has no rows")
+        return {int(row["steps"]): float(row["return_mean"]) for row in rows}
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"cannot read the learning curve {path} ({error}); remove the folder {path.parent} and "
+            "the sweep trains that teacher again"
+        ) from error
 
 
+@_styled()
 def _stages(results: Results) -> Figure:
     environments = list(dict.fromkeys(environment for environment, *_ in results.stages))
     figure, panels = _panels(len(environments), 2.8)
@@ -238,19 +258,27 @@ def _stages(results: Results) -> Figure:
                     markersize=3.5,
                     lw=1,
                     alpha=0.7,
-                    label=method if number == 0 else None,
+                    label=_label(method) if number == 0 else None,
                 )
         axes.set(title=environment, xlabel="weights kept after the stage", xscale="log")
         axes.invert_xaxis()
         _plain_ticks(axes)
     panels[0].set_ylabel("return, less the teacher's")
-    _legend(figure, panels[0], 3)
+    _legend(figure, panels, 3)
     return figure
 
 
-def _legend(figure: Figure, axes: Any, columns: int) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    shown = dict(zip(labels, handles, strict=True))
+def _label(method: str) -> str:
+    """Return a method's name for the legend, which leaves out what begins with an underscore."""
+    return f" {method}" if method.startswith("_") else method
+
+
+def _legend(figure: Figure, panels: Sequence[Any], columns: int) -> None:
+    """Explain what any panel shows: the first may lack a method."""
+    shown: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        shown = dict(zip(labels, handles, strict=True)) | shown
     widest = LEGEND_MARK_INCHES + CHARACTER_INCHES * max(map(len, shown), default=0)
     fitting = max(1, int(figure.get_figwidth() / widest))
     figure.legend(

@@ -85,7 +85,9 @@ class Checks:
                 statistics = None if normalizer is None else folder / str(normalizer.value)
                 check_policy(load_acting(path, LoadOptions(normalizer=statistics)), env, path)
         except UserError as error:
-            raise self.file.mistake(given.place, str(error)) from error
+            named = run.settings["env"]  # its own mistakes begin with its name
+            wrong = named if str(error).startswith(str(named.value)) else given
+            raise self.file.mistake(wrong.place, str(error)) from error
         self._teachers.add((str(given.value), env))
 
     def checked(self, task: Task, given: Mapping[str, Given], run: Run) -> Any:

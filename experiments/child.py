@@ -26,6 +26,8 @@ def _end_with(lifeline: int) -> None:
 
 
 def _main() -> None:
+    # A shell ignores SIGINT for what it runs in the background; the sweep stops its tasks by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lifeline = os.dup(0)  # programs that the command starts do not inherit it
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

@@ -55,13 +55,16 @@ class Cluster:
         plan: the plan whose tasks run.
         address: HOST:PORT of the head, or auto.
         retries: how often a task is restarted after its worker was lost.
+        limit_s: time after which a task is stopped, and has failed.
 
     Raises:
         UserError: no cluster answers there.
     """
 
-    def __init__(self, folder: Folder, plan: Plan, address: str, retries: int) -> None:
-        self.folder, self.plan, self.retries = folder, plan, retries
+    def __init__(
+        self, folder: Folder, plan: Plan, address: str, retries: int, limit_s: float
+    ) -> None:
+        self.folder, self.plan, self.retries, self.limit_s = folder, plan, retries, limit_s
         with ExitStack() as stack:
             code = _staged_code(stack.enter_context(scratch_folder("code")))
             # Ray reports lost nodes on standard output, which is for the result; its own logs
@@ -102,7 +105,7 @@ class Cluster:
         )
         left_behind = [*task.stage.scratch, ".result.json", LOG]
         reference = self._run.options(num_cpus=1, num_gpus=_gpus(task)).remote(
-            words, f"{TASKS}/{task.name}", left_behind, places, *stored
+            words, f"{TASKS}/{task.name}", left_behind, self.limit_s, places, *stored
         )
         self._running[reference] = task
 

@@ -87,12 +87,14 @@ class Folder:
         """Return the result of a finished task; None: it is not finished.
 
         Raises:
-            UserError: a file that it made is gone or was changed.
+            UserError: a file that it made is gone or was changed, or the record of it is damaged.
         """
         path = self.tasks / name / DONE
         if not path.exists():
             return None
-        found: JSON = read_json(path)
+        found = _record(path, _OF_DONE)
+        if not all(_has(about, _OF_FILE) for about in found["files"].values()):
+            raise _damaged(path)
         for relative, about in found["files"].items():
             file = self.tasks / name / relative
             if not _is_as_made(file, about):
@@ -104,9 +106,13 @@ class Folder:
         return found
 
     def failed(self, name: str) -> JSON | None:
-        """Return how a task failed; None: it has not failed."""
+        """Return how a task failed; None: it has not failed.
+
+        Raises:
+            UserError: the record of it is damaged.
+        """
         path = self.tasks / name / FAILED
-        return read_json(path) if path.exists() else None
+        return _record(path, _OF_FAILED) if path.exists() else None
 
     def record(self, task: Task, outcome: Outcome) -> None:
         """Write how a task ended; a task is finished from the moment `done.json` exists.
@@ -144,7 +150,64 @@ def read_sweep_json(path: Path) -> JSON:
     said = read_json(path)
     if not isinstance(said, dict) or (said.get("format"), said.get("version")) != (FORMAT, VERSION):
         raise UserError(f"{path} is not a sweep of this version; give another --out")
+    if not _is_whole(said):
+        raise UserError(
+            f"{path} is damaged: it lacks what a sweep writes there; put back the whole file, or "
+            "give another --out"
+        )
     return said
+
+
+Kinds = Mapping[str, type | tuple[type, ...]]
+_OF_SWEEP: Final[Kinds] = {"digest": str, "runs": list, "file": str, "provenance": dict}
+_OF_RUN: Final[Kinds] = {
+    "name": str,
+    "environment": str,
+    "method": str,
+    "seed": int,
+    "tasks": dict,
+    "teacher": (str, type(None)),
+}
+_OF_DONE: Final[Kinds] = {
+    "result": dict,
+    "files": dict,
+    "seconds": (int, float),
+    "provenance": dict,
+}
+_OF_FAILED: Final[Kinds] = {"error": str, "exit_code": int}
+_OF_FILE: Final[Kinds] = {"bytes": int, "sha256": str, "modified_ns": int}
+"""The keys of each record that are read, and the kinds of their values."""
+
+
+def _has(said: Any, kinds: Kinds) -> bool:
+    return isinstance(said, dict) and all(isinstance(said.get(key), kinds[key]) for key in kinds)
+
+
+def _is_whole(said: JSON) -> bool:
+    """Return whether a sweep.json has all that is read from it."""
+    if not _has(said, _OF_SWEEP) or not all(_has(run, _OF_RUN) for run in said["runs"]):
+        return False
+    return all(isinstance(name, str) for run in said["runs"] for name in run["tasks"].values())
+
+
+def _record(path: Path, kinds: Kinds) -> JSON:
+    """Read how a task ended.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        said: JSON = read_json(path)
+    except UserError as error:
+        raise _damaged(path, str(error).partition("; ")[0]) from error
+    if not _has(said, kinds):
+        raise _damaged(path)
+    return said
+
+
+def _damaged(path: Path, why: str = "") -> UserError:
+    why = why or f"{path} is damaged: it lacks what a task writes there"
+    return UserError(f"{why}; remove the folder {path.parent} and the task runs again")
 
 
 def _described(plan: Plan, text: str) -> JSON:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import signal
 import subprocess
@@ -29,6 +30,9 @@ THREADS: Final = (
 JAX_THREADS: Final = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 PATIENCE_S: Final = 30.0
 """Time in which tasks may write a checkpoint and end."""
+NO_LIMIT_S: Final = math.inf
+EXIT_LATE: Final = 124
+"""Exit code that stands for a task that was stopped by its time limit, as of `timeout`."""
 TAIL: Final = 4096
 """Number of bytes at a log's end that are read."""
 
@@ -59,6 +63,7 @@ class _Process:
     process: subprocess.Popen[bytes]
     started: float
     output: IO[bytes]
+    is_late: bool = False
 
 
 class Processes:
@@ -67,10 +72,11 @@ class Processes:
     Args:
         folder: the sweep's folder.
         count: number of tasks at once.
+        limit_s: time after which a task is stopped, and has failed.
     """
 
-    def __init__(self, folder: Folder, count: int) -> None:
-        self.folder, self.count = folder, count
+    def __init__(self, folder: Folder, count: int, limit_s: float = NO_LIMIT_S) -> None:
+        self.folder, self.count, self.limit_s = folder, count, limit_s
         self._running: list[_Process] = []
 
     @property
@@ -99,9 +105,12 @@ class Processes:
         self._running.append(_Process(task, process, time.monotonic(), output))
 
     def ended(self) -> Iterator[tuple[Task, Outcome]]:
-        for each in [each for each in self._running if each.process.poll() is not None]:
-            self._running.remove(each)
-            yield each.task, self._outcome(each)
+        for each in list(self._running):
+            if each.process.poll() is None:
+                self._check_time(each)
+            else:
+                self._running.remove(each)
+                yield each.task, self._outcome(each)
 
     def said(self, task: Task) -> str:
         return last_line(self.folder.tasks / task.name / LOG)
@@ -121,9 +130,19 @@ class Processes:
                 self._close(each)
             self._running.clear()
 
+    def _check_time(self, each: _Process) -> None:
+        """Stop a task that is late: as Ctrl-C does at first, then at once."""
+        over = time.monotonic() - each.started - self.limit_s
+        if over > 0 and not each.is_late:
+            each.is_late = True
+            _signal(each.process, signal.SIGINT)
+        elif over > PATIENCE_S:
+            _signal(each.process, signal.SIGKILL)
+
     def _outcome(self, each: _Process) -> Outcome:
         seconds = time.monotonic() - each.started
         code = each.process.returncode
+        code = EXIT_LATE if code and each.is_late else code
         each.output.seek(0)
         text = each.output.read()
         self._close(each)
@@ -180,6 +199,9 @@ def one_thread_environment() -> dict[str, str]:
 
 def outcome_of(code: int, output: bytes, last: str, seconds: float) -> Outcome:
     """Return how a command ended, from its exit code, standard output and last line on stderr."""
+    if code == EXIT_LATE:
+        said = f"; its last line was: {last}" if last else ""
+        return Outcome(code, {}, f"stopped by --time-limit{said}", seconds)
     if code < 0:
         name = signal.Signals(-code).name
         why = "; the memory of the machine may not have sufficed" if name == "SIGKILL" else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sparsectl.common.scratch import scratch_folder
+from sparsectl.experiments.processes import EXIT_LATE, NO_LIMIT_S
 
 Files = Mapping[str, bytes]
 """Contents by path relative to a folder; of a single file the path is ""."""
@@ -23,6 +24,7 @@ def run_remote(
     words: Sequence[str],
     made: str,
     left_behind: Sequence[str],
+    limit_s: float,
     places: Sequence[str],
     *inputs: Files,
 ) -> tuple[int, bytes, bytes, float, dict[str, bytes]]:
@@ -32,6 +34,7 @@ def run_remote(
         words: the command line.
         made: the folder that it writes to.
         left_behind: files in it that are not sent back.
+        limit_s: time after which the command is killed.
         places: path of each input …
         inputs: … and its files.
 
@@ -56,14 +59,29 @@ def run_remote(
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": _path()},
             )
-            assert process.stdout is not None
+            limit = None if limit_s == NO_LIMIT_S else limit_s
             try:
-                output = process.stdout.read()
-                code = process.wait()
+                output, code = _whole_output(process, limit), process.wait()
+            except subprocess.TimeoutExpired:
+                output, code = b"", EXIT_LATE
             finally:
                 process.kill()
         files = {} if code else _read(folder, left_behind)
         return code, output, log_path.read_bytes()[-LOG_BYTES:], time.monotonic() - started, files
+
+
+def _whole_output(process: subprocess.Popen[bytes], limit: float | None) -> bytes:
+    """Return what a process writes until it ends, with its standard input open.
+
+    Raises:
+        subprocess.TimeoutExpired: it does not end within `limit` seconds.
+    """
+    assert process.stdout is not None
+    held, process.stdin = process.stdin, None  # communicate would close it
+    try:
+        return process.communicate(timeout=limit)[0]
+    finally:
+        process.stdin = held
 
 
 def _path() -> str:

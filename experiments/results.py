@@ -74,6 +74,8 @@ class Results:
         runs: the runs in sweep.json, finished or not.
         stages: the steps of each distillation, by (environment, method, seed).
         curves: the file with each teacher's learning curve, by (environment, seed).
+        revisions: the revisions of sparsectl that ran the tasks of these rows; several where it was
+            changed between two sittings.
     """
 
     path: Path
@@ -82,6 +84,7 @@ class Results:
     unfinished: tuple[JSON, ...]
     stages: dict[tuple[str, str, int], list[JSON]]
     curves: dict[tuple[str, int], Path]
+    revisions: tuple[str, ...]
 
     @property
     def environments(self) -> list[str]:
@@ -109,6 +112,7 @@ def read_results(path: Path) -> Results:
     folder, rows, unfinished = Folder(path), [], []
     stages: dict[tuple[str, str, int], list[JSON]] = {}
     curves: dict[tuple[str, int], Path] = {}
+    revisions: dict[str, None] = {}
     sweep = read_sweep_json(path / SWEEP)
     has_students = any("distill" in run["tasks"] for run in sweep["runs"])
     for run, done in results_of(path):
@@ -119,16 +123,18 @@ def read_results(path: Path) -> Results:
             unfinished.append({"run": run["name"], "waits_for": missing[0], "failed": failed})
         else:
             rows.append(_row(run, done, beside_students=has_students))
+            ran = (each["provenance"].get("revision") for each in done.values())
+            revisions |= dict.fromkeys(filter(None, ran))
         key = (run["environment"], run["method"], run["seed"])
         if "distill" in done:
-            stages[key] = done["distill"]["result"]["steps"]
+            stages[key] = done["distill"]["result"].get("steps", [])
         if "teach" in done:
             curve = folder.tasks / run["tasks"]["teach"] / "learning_curve.csv"
             curves[run["environment"], run["seed"]] = curve
     if not rows:
         why = "; ".join(_why(each) for each in unfinished[:1])
         raise UserError(f"no run of {path} is finished{f' ({why})' if why else ''}; run its sweep")
-    return Results(path, sweep, tuple(rows), tuple(unfinished), stages, curves)
+    return Results(path, sweep, tuple(rows), tuple(unfinished), stages, curves, tuple(revisions))
 
 
 def _why(unfinished: JSON) -> str:
@@ -220,14 +226,16 @@ ALL: Final = "all environments"
 
 
 def summaries(results: Results) -> list[Summary]:
-    """Return a summary per method and environment, and of all environments if there are several."""
+    """Return a summary per method and environment, and of all environments if there are several
+    and each score is a share of a teacher's: returns of different tasks have no common unit."""
     found = [
         summary
         for environment in results.environments
         for method in results.methods
         if (summary := _summary(environment, method, results.of(method, environment)))
     ]
-    if len(results.environments) > 1:
+    has_teachers = all(row.teacher_return_mean is not None for row in results.rows)
+    if len(results.environments) > 1 and has_teachers:
         found += [
             summary
             for method in results.methods

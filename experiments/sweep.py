@@ -11,10 +11,10 @@ from sparsectl.command_line.config import SweepConfig
 from sparsectl.common.errors import Stopped
 from sparsectl.common.files import check_writable
 from sparsectl.common.folder_lock import locked_folder
-from sparsectl.common.ranges import check_counts
+from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.experiments.folder import Folder
 from sparsectl.experiments.plan import Plan, chosen, plan_of
-from sparsectl.experiments.processes import Processes, Workers
+from sparsectl.experiments.processes import NO_LIMIT_S, Processes, Workers
 from sparsectl.experiments.progress import GridProgress
 from sparsectl.experiments.schedule import Standing, found, run
 from sparsectl.experiments.sweep_file import read_sweep
@@ -22,6 +22,7 @@ from sparsectl.experiments.sweep_file import read_sweep
 JSON = dict[str, Any]
 
 MOST_PROCESSES: Final = 1024
+MOST_MINUTES: Final = 1e6
 EXIT_FAILED: Final = 5
 """Some runs have failed; the others are done."""
 
@@ -40,6 +41,7 @@ def sweep(config: SweepConfig) -> JSON:
     """
     check_counts(config, 0, "processes", most=MOST_PROCESSES)
     check_counts(config, 0, "retries", most=MOST_PROCESSES)
+    check_numbers(config, "time_limit", least=0, most=MOST_MINUTES)
     file = read_sweep(config.file)
     out = Path("runs") / config.file.stem if config.out is None else config.out
     check_writable(out)
@@ -68,13 +70,14 @@ def sweep(config: SweepConfig) -> JSON:
 
 def _workers(config: SweepConfig, folder: Folder, plan: Plan) -> tuple[Workers, int]:
     """Return the workers that run the tasks, and how many tasks run at once."""
+    limit_s = config.time_limit * 60 or NO_LIMIT_S
     if config.ray is not None:
         from sparsectl.experiments.cluster import Cluster
 
-        cluster = Cluster(folder, plan, config.ray, config.retries)
+        cluster = Cluster(folder, plan, config.ray, config.retries, limit_s)
         return cluster, cluster.cores
     count = config.processes or os.cpu_count() or 1
-    return Processes(folder, count), count
+    return Processes(folder, count, limit_s), count
 
 
 def _done(standing: Standing) -> list[str]:

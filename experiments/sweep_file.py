@@ -22,6 +22,8 @@ from sparsectl.experiments.settings import settings_of
 from sparsectl.experiments.stages import CHAIN, OWN, SHARED
 
 MOST_BYTES: Final = 2**20
+MOST_OF_NAME: Final = 100
+"""Greatest number of characters in a name of an environment or method."""
 ENVIRONMENT, METHOD, GRID = "environment", "method", "grid"
 COMMON: Final = (*SHARED, "teacher", "seed")
 """Settings that belong to a run and not to one of its commands."""
@@ -130,6 +132,8 @@ class _Reader:
             if not isinstance(table, dict):
                 said_so = f"{name!r} is not settings of a {kind}; write [{kind}.NAME] above them"
                 raise self.file.mistake((kind, name), said_so)
+            if why := _unfit(name):
+                raise self.file.mistake((kind, name), f"the {kind} {name!r} {why}")
             layers[name] = self._layer(table, (kind, name))
         return layers
 
@@ -145,6 +149,12 @@ class _Reader:
                 layer |= self._of_command(command, inner, here)
             elif (name := key.replace("_", "-")) in COMMON and not (name == "seed" and is_named):
                 layer[name] = Given(value, here)
+            elif key in CHAIN:
+                raise self.file.mistake(here, f"{key} is {value!r}; {_as_settings(key, place)}")
+            elif name == "seed":
+                raise self.file.mistake(
+                    here, f"seed cannot be of one {place[0]}; give it in [grid], for all runs"
+                )
             else:
                 known = [*CHAIN, *COMMON, *(() if place else (GRID, ENVIRONMENT, METHOD))]
                 raise self._unknown(Given(key, here), f"{key!r} is not known", known)
@@ -214,6 +224,21 @@ class _Reader:
         else:
             said += f"; take one of {', '.join(names) or 'none: there is no such table'}"
         return self.file.mistake(given.place, said)
+
+
+def _as_settings(command: str, place: Place) -> str:
+    """Return how a command's settings are given in that table."""
+    if place[:1] == (GRID,):
+        return f'name its setting in quotes, such as "{command}.SETTING" = [1, 2]'
+    named = place[:1] in ((ENVIRONMENT,), (METHOD,))
+    return f"write {command}.SETTING" if named else f"write [{command}] above its settings"
+
+
+def _unfit(name: str) -> str:
+    """Return why a name is of no use in logs, tables and figures; empty if it is of use."""
+    if len(name) > MOST_OF_NAME:
+        return f"has a name of {len(name):,} characters; give it {MOST_OF_NAME} at most"
+    return "" if name.isprintable() else "has a character that cannot be printed; take it out"
 
 
 def is_list(name: str) -> bool:

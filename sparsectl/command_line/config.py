@@ -151,6 +151,9 @@ class SweepConfig:
     """List the runs and what of them is done, and check all settings, without running anything."""
     processes: int = 0
     """Tasks that run at once; 0: one per core."""
+    time_limit: float = 0.0
+    """Minutes after which a task is stopped and counts as failed; 0: none. Its checkpoint stays, so
+    that the same command with a higher limit resumes it."""
     skip_failed: bool = False
     """Leave what has failed before as it is, instead of trying it again."""
     update: bool = False

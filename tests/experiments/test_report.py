@@ -27,7 +27,9 @@ TEACHERS = {"cart": 100.0, "hopper": -100.0}
 def write_done(folder: Path, name: str, result: dict[str, Any]) -> str:
     place = folder / "tasks" / name
     place.mkdir(parents=True, exist_ok=True)
-    (place / "done.json").write_text(json.dumps({"result": result, "files": {}, "seconds": 1.0}))
+    ran = {"revision": "abc" if name.startswith("distill") else "def"}
+    said = {"result": result, "files": {}, "seconds": 1.0, "provenance": ran}
+    (place / "done.json").write_text(json.dumps(said))
     return name
 
 
@@ -86,6 +88,7 @@ def test_the_page_and_its_tables(sweep: Path, capsys: pytest.CaptureFixture[str]
     assert not re.search(r'(?:src|href)="(?!#)|url\((?!#)|<script', page)
     assert "training &lt;diverged&gt;" in page and "small &lt;&amp;&gt;" in page
     assert "small <&>" not in page and "[grid] # &lt;b&gt;" in page
+    assert "revisions abc, def" in page and "made by 2 revisions" in page
     assert page.count("<svg") == 3  # intervals, the front by weights, stages
     for path in result["files"]:
         assert Path(path).stat().st_size > 50
@@ -130,6 +133,87 @@ def test_a_sweep_without_results_says_why(sweep: Path, capsys: pytest.CaptureFix
     assert cli.run(["report", str(sweep)]) == 2
     said = capsys.readouterr().err
     assert "no run of" in said and not (sweep / "report.html").exists()
+
+
+def renamed(sweep: Path, method: str, name: str) -> None:
+    """Give a method of the sweep another name."""
+    said = json.loads((sweep / "sweep.json").read_text())
+    for run in said["runs"]:
+        run["method"] = name if run["method"] == method else run["method"]
+    (sweep / "sweep.json").write_text(json.dumps(said))
+
+
+def test_names_are_shown_as_they_are(sweep: Path) -> None:
+    """A dollar sign begins no formula, and a name with an underscore before it has its legend."""
+    renamed(sweep, "bpd", "$x^2_{$")
+    renamed(sweep, "small <&>", "_small")
+    assert cli.run(["report", str(sweep)]) == 0
+    page = (sweep / "report.html").read_text()
+    front = page[page.index('id="pareto_kept_weights"') :]
+    front = front[: front.index("</figure>")]
+    assert "$x^2_{$" in front and "_small" in front
+
+
+def test_a_method_that_the_first_environment_lacks_is_explained(sweep: Path) -> None:
+    said = json.loads((sweep / "sweep.json").read_text())
+    said["runs"] = [
+        run for run in said["runs"] if (run["environment"], run["method"]) != ("cart", "bpd")
+    ]
+    (sweep / "sweep.json").write_text(json.dumps(said))
+    results = read_results(sweep)
+    for name, _, figure in figures(results, summaries(results)):
+        labels = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+        assert name == "intervals" or labels == {"bpd", "small <&>"}, name
+
+
+def test_returns_of_several_tasks_are_not_averaged(sweep: Path) -> None:
+    """Without teachers their units differ."""
+    said = json.loads((sweep / "sweep.json").read_text())
+    for run in said["runs"]:
+        run["tasks"] = {"evaluate": run["tasks"]["evaluate"]}
+        run["teacher"] = None
+    (sweep / "sweep.json").write_text(json.dumps(said))
+    assert {each.environment for each in summaries(read_results(sweep))} == {"cart", "hopper"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("sweep.json", "{", "is not JSON"),
+        ("sweep.json", "[]", "not a sweep of this version"),
+        ("sweep.json", '{"format": "sparsectl.sweep", "version": 1}', "is damaged"),
+        ("sweep.json", '{"format": "sparsectl.sweep", "version": 2}', "not a sweep of this"),
+        ("tasks/evaluate-cart/done.json", "", "remove the folder"),
+        ("tasks/evaluate-cart/done.json", "[1]", "is damaged"),
+        ("tasks/evaluate-cart/done.json", '{"result": {"return_mean": NaN}}', "remove the folder"),
+        ("tasks/evaluate-cart/done.json", '{"result": 1, "files": {}, "seconds": 1}', "damaged"),
+        ("tasks/distill-8/failed.json", "{}", "is damaged"),
+    ],
+)
+def test_a_damaged_folder_is_told_by_its_file(
+    sweep: Path, file: str, text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sweep / file).write_text(text)
+    assert cli.run(["report", str(sweep)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert str(sweep / file) in said and words in said and "\n" not in said
+    assert not (sweep / "report.html").exists()
+
+
+def test_a_damaged_learning_curve_is_told_by_its_file(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = json.loads((sweep / "sweep.json").read_text())
+    for run in said["runs"]:
+        if (run["environment"], run["method"], run["seed"]) == ("cart", "bpd", 0):
+            run["tasks"] |= {"teach": write_done(sweep, "teach-0", {"return_mean": 100.0})}
+    (sweep / "sweep.json").write_text(json.dumps(said))
+    curve = sweep / "tasks" / "teach-0" / "learning_curve.csv"
+    for text in ("", "steps,return_mean\n1,2\n", "steps,return_mean\n1\n", "\xff,\0\n1,2\n"):
+        curve.write_text(text, encoding="latin-1")
+        is_whole = "1,2" in text and text.startswith("steps")
+        assert cli.run(["report", str(sweep)]) == (0 if is_whole else 2), text
+        assert is_whole or str(curve) in capsys.readouterr().err
 
 
 def test_single_runs_have_no_interval(sweep: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -11,11 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sparsectl import cli
+from sparsectl.experiments.processes import outcome_of
+from sparsectl.experiments.remote import run_remote
 from tests.training.balancer import write_balancer
 
 PATIENCE_S = 300.0
@@ -103,6 +107,42 @@ def test_a_killed_sweep_goes_on_where_it_stopped(
     assert not list(copy.rglob(".*"))
 
 
+def test_a_task_that_hangs_is_stopped_by_the_time_limit(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*sweep(folder), "--environment", "one"]
+    assert cli.run([*words, "--time-limit", "0.02"]) == 5
+    [failure] = json.loads(capsys.readouterr().out)["failures"]
+    assert failure["exit_code"] == 124 and failure["error"].startswith("stopped by --time-limit")
+    assert not any(map(is_alive, started(folder, "one")))
+    (folder / "go").touch()
+    assert cli.run(words) == 0
+    for limit in ("-1", "nan", "inf"):
+        assert cli.run([*words, f"--time-limit={limit}"]) == 2
+
+
+def test_a_workers_command_that_hangs_is_killed(folder: Path) -> None:
+    """As on a cluster, whose workers have no sweep beside them."""
+    teacher = {"": (folder / "teacher.safetensors").read_bytes()}
+    words = [
+        "evaluate",
+        "--policy",
+        "teacher.safetensors",
+        "--env",
+        "gate:Gate",
+        "--env-kwargs",
+        "name=one",
+    ]
+    run = partial(run_remote, words, "made", [])
+    code, _, _, _, files = run(0.1, ["teacher.safetensors"], teacher)
+    assert (code, files) == (124, {})
+    assert outcome_of(code, b"", "", 1.0).error == "stopped by --time-limit"
+    assert not any(map(is_alive, started(folder, "one")))
+    (folder / "go").touch()
+    code, output, _, _, _ = run(math.inf, ["teacher.safetensors"], teacher)
+    assert code == 0 and json.loads(output)["episodes"]
+
+
 def test_a_folder_of_something_else_is_left_alone(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +153,7 @@ def test_a_folder_of_something_else_is_left_alone(
     assert "files that are of no sweep" in capsys.readouterr().err
     (out / "theirs").unlink()
     description = {"format": "sparsectl.sweep", "version": 1, "digest": "another", "runs": []}
+    description |= {"file": "", "provenance": {}}
     (out / "sweep.json").write_text(json.dumps(description))
     assert cli.run(sweep(folder)) == 2
     said = capsys.readouterr().err

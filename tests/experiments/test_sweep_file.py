@@ -122,6 +122,12 @@ def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) ->
         ("[evaluate]", '[bench]\nboard = "cortex-m9"\n[evaluate]', 13, ("'cortex-m",)),
         ("[evaluate]", '[evaluate]\ntrace = "t.npz"', 13, ("cannot be given in a sweep",)),
         ("[collect]\n", "[collect]\nout = 'x'\n", 6, ("cannot be given in a sweep",)),
+        ("[collect]\ntransitions = 50", "collect = 3", 5, ("collect is 3; write collect.SETTING",)),
+        ("[distill]", "[[export]]\n[distill]", 8, ("write [export] above its settings",)),
+        ('"distill.keep" = ', "distill = ", 22, ('such as "distill.SETTING" = [1, 2]',)),
+        ("distill.method", "seed = 1\ndistill.method", 16, ("seed cannot be of one method",)),
+        ("by magnitude", "by\\nmagnitude", 17, ("character that cannot be printed",)),
+        ("by magnitude", "by" * 51, 17, ("102 characters; give it 100",)),
         ("preset =", 'dataset = "{student}"\npreset =', 9, ("makes none before it",)),
     ],
 )
