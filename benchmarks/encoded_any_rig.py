@@ -5,14 +5,15 @@ float32; writes results/encoded_any_rig.json.
 
 Each rig has the policy with its own constants in an encoding's whole numbers, calibrated on one run
 of the float32 student on that rig. Trials of 45 s as in any_rig.py, the same rigs and units for
-all: the duties are those of the encoding's C, bit for bit. A family and an encoding that were
-measured at the same revision before are not measured again.
+all, driven by the encoding's C compiled for this machine, whose bits are those of every core. A
+family and an encoding that were measured at the same revision before are not measured again.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,10 +72,12 @@ def _outcomes(family: str, name: str, count: int) -> Outcomes:
     student = read_any(student_path(family))
     rigs = [draw_rig(family, FIRST_RIG + number) for number in range(count)]
     actor: Actor = student
-    if name != FLOAT:
-        met = met_by(student, rigs, range(count), CALIBRATED_TICKS)
-        actor = Encoded(name, student, rigs, met)
-    return trials(rigs, [episode_seed(Series.BENCHMARK, number) for number in range(count)], actor)
+    with tempfile.TemporaryDirectory() as folder:
+        if name != FLOAT:
+            met = met_by(student, rigs, range(count), CALIBRATED_TICKS)
+            actor = Encoded(name, student, rigs, met, Path(folder))
+        seeds = [episode_seed(Series.BENCHMARK, number) for number in range(count)]
+        return trials(rigs, seeds, actor)
 
 
 def _row(outcomes: Outcomes) -> dict[str, Any]:
