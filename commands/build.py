@@ -21,7 +21,7 @@ def build(config: BuildConfig) -> dict[str, Any]:
         UserError: the folder is not a policy's, the rig or board is unknown, or there is no
             compiler.
     """
-    policy, its_rig = for_rig(config.policy, config.rig)
+    policy, its_rig = for_rig(config.policy, config.rig, config.board)
     graph = read_onnx(policy / "policy.onnx")
     rig_name = its_rig or graph.rig
     if rig_name is None:

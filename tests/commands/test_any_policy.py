@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sparsectl.commands.any_rig import policies
+from sparsectl.commands.any_rig.fixed_point import (
+    ENCODING,
+    in_fixed_point,
+    units_of,
+    write_calibration,
+)
 from sparsectl.commands.build import build
 from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json
 from sparsectl.common.warning import warn
+from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.build import SUMMARY
 from sparsectl.firmware_host.config import BuildConfig
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.plants.drawing import families
 from sparsectl.plants.rig import load_rig
 from sparsectl.policy.onnx_file.reader import read_onnx
-from sparsectl.training.any_rig.deploy import student_path
+from sparsectl.training.any_rig.deploy import policy_for, read_any, student_path
 from tests.plants.test_bare_rig import BARE, BARE_ARM, OF_AN_ARM, bare
+from tests.tools import need
 
 ANY, ANY_ARM = Path("any-cartpole"), Path("any-furuta")
 
@@ -135,6 +145,76 @@ def test_the_shipped_arm_swings_up_and_balances(here: Path) -> None:
         )
     )
     assert result["balanced"] and result["ended"] == "completed"
+
+
+@pytest.mark.parametrize("policy", [ANY, ANY_ARM], ids=str)
+def test_a_board_without_an_fpu_gets_it_in_fixed_point(policy: Path, here: Path) -> None:
+    """Within what an export allows of what it meets there, and beside the one for other boards."""
+    bare_of(policy, here)
+    as_float, rig = policies.for_rig(policy, "mine.toml", "stm32f405")
+    fixed, same = policies.for_rig(policy, "mine.toml", "arduino-mega2560")
+    assert same == rig and fixed != as_float
+    assert read_json(as_float / "policy.json")["encoding"]["kind"] == "float32"
+    assert read_json(fixed / "policy.json")["encoding"]["name"] == ENCODING
+    before = (fixed / "policy.c").stat().st_mtime_ns
+    assert policies.for_rig(policy, "mine.toml", "microbit") == (fixed, rig)
+    assert (fixed / "policy.c").stat().st_mtime_ns == before  # it was there already
+
+
+@pytest.mark.parametrize(
+    ("name", "family"), [("sensorsini_cartpole", "cartpole"), ("qube_servo2", "furuta")]
+)
+def test_a_calibration_holds_what_the_policy_meets_on_rigs_with_these_counts(
+    name: str, family: str, tmp_path: Path
+) -> None:
+    rig = load_rig(name)
+    units = units_of(rig, family)
+    assert units_of(rig, None) == [rig] * len(units)
+    assert rig in units and len(set(map(repr, units))) == len(units) // 2 + 1
+    for each in units:
+        assert each.base.unit_per_count == rig.base.unit_per_count
+        assert each.pole.counts_per_turn == rig.pole.counts_per_turn
+        assert (each.period_s, each.base.limit) == (rig.period_s, rig.base.limit)
+    graph = policy_for(read_any(student_path(family)), rig)
+    write_calibration(tmp_path / "met.npz", graph, units)
+    met = np.load(tmp_path / "met.npz")
+    assert met["terminations"].sum() == len(units)
+    ends = np.flatnonzero(met["terminations"])
+    begun = np.concatenate([[0], ends[:-1] + 1])
+    # Each begins with the pole hanging and at rest, and most come up.
+    assert (met["observations"][begun, 3] < -0.9).all()
+    assert (met["observations"][begun][:, [1, 4]] == 0).all()
+    assert (met["observations"][ends, 3] > 0.9).mean() > 0.5
+    assert np.abs(met["observations"][:, 0]).max() <= rig.base.limit
+
+
+def test_boards_with_an_fpu_compute_it_in_floats() -> None:
+    floats = {name for name in BOARDS if not in_fixed_point(name)}
+    assert floats == {"host", "stm32f405", "nucleo-f446re", "mps2-an386"}
+    with pytest.raises(UserError, match="no board 'abacus'; known: host"):
+        in_fixed_point("abacus")
+
+
+@pytest.mark.parametrize("port", ["virtual", "emulated:arduino-mega2560"])
+def test_it_balances_on_an_8_bit_core_within_its_ticks(port: str, here: Path) -> None:
+    """As floats it would take 54 ms of each tick of 20 ms, and the watchdog would end the trial."""
+    need("avr-gcc", "simavr")
+    result = trial(
+        TrialCommand(
+            policy=ANY_ARM,
+            rig="qube_servo2",
+            port=port,
+            board="arduino-mega2560" if port == "virtual" else "host",
+            mode="pil",
+            clock="fast",
+            seconds=2.0,
+            disturbances=0,
+            out=Path("trial"),
+            report=False,
+        )
+    )
+    assert result["balanced"] and result["ended"] == "completed"
+    assert result["deadline_misses"] == 0
 
 
 def test_a_folder_of_that_name_comes_first(here: Path) -> None:
