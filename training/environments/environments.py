@@ -202,10 +202,8 @@ def make_environment(name: str, options: dict[str, Any] | None = None) -> gymnas
             raise UserError(f"{parts.id} has no {side}; set it to a gymnasium.spaces.Box")
     for wrapper in parts.wrappers:
         environment = _wrapped(environment, wrapper)
-    if not is_flat(environment):
-        checked = CheckedEnvironment(environment, parts.id)  # before anything takes it apart
-        environment = FlatObservation(checked, parts.id)
-    return CheckedEnvironment(environment, parts.id)
+    checked = CheckedEnvironment(environment, parts.id)  # before anything takes it apart
+    return checked if is_flat(environment) else FlatObservation(checked, parts.id)
 
 
 def rig_of(name: str, options: dict[str, Any] | None = None) -> dict[str, Any] | None:
