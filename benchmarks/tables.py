@@ -46,6 +46,7 @@ from method_tables import (
 )
 from online_distillation_tables import TABLES as ONLINE
 from onnx_tables import node_counts, node_exclusions, node_refusals
+from policy_distillation_games import TABLES as BY_GAME
 from policy_distillation_tables import TABLES as DISTILLED
 from protocol_tables import (
     protocol_enums,
@@ -235,6 +236,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "protocol_payloads": protocol_payloads,
     "protocol_enums": protocol_enums,
     **DISTILLED,
+    **BY_GAME,
     **ONLINE,
 }
 
