@@ -36,6 +36,10 @@ from sparsectl.experiments.remote import Files, run_remote
 CONNECT_S: Final = 5.0
 CORES_EVERY_S: Final = 5.0
 """Interval at which the number of cores of the cluster is queried: nodes come and go."""
+HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HTTP2_SETTINGS: Final = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""An empty SETTINGS frame: length, kind, flags, stream. Each end sends one first (RFC 9113)."""
+HTTP2_KIND: Final = 3
 FROM_OUTSIDE: Final = "inputs"
 LOST: Final = (
     ray.exceptions.WorkerCrashedError,
@@ -239,8 +243,23 @@ def _check_answers(address: str, mend: str) -> None:
     if not (colon and host and port.isdecimal() and 0 < int(port) < 65_536):
         raise UserError(f"ray is {address!r}, which is no HOST:PORT and not auto; {mend}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_S) as connection:
+            is_ray = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)
     except OSError as error:
         raise UserError(
             f"ray is {address!r}, and nothing answers there ({error.strerror or error}); {mend}"
         ) from error
+    if not is_ray:
+        raise UserError(f"ray is {address!r}, and what answers there is not Ray; {mend}")
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Return whether HTTP/2 is spoken at the other end, as Ray's gRPC does. Ray itself would wait
+    for an answer of any other server for minutes.
+
+    Raises:
+        OSError: nothing came within the time, or the connection broke.
+    """
+    connection.sendall(HTTP2_PREFACE + HTTP2_SETTINGS)
+    head = connection.recv(len(HTTP2_SETTINGS))
+    return len(head) == len(HTTP2_SETTINGS) and head[HTTP2_KIND] == HTTP2_SETTINGS[HTTP2_KIND]

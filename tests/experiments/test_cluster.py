@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,3 +111,29 @@ def test_an_address_where_nothing_is(tmp_path: Path, capsys: pytest.CaptureFixtu
             said = capsys.readouterr().err.strip()
             assert repr(address) in said and "ray start --head" in said and "\n" not in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 400 Bad request\r\n\r\n", b"hello", b""])
+def test_an_address_of_another_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: bytes
+) -> None:
+    """Ray itself would ask it for minutes."""
+    teacher = write_balancer(tmp_path / "teacher.safetensors")
+    file = tmp_path / "s.toml"
+    file.write_text(f'env = "{ENVIRONMENT}"\nteacher = "{teacher}"\n[evaluate]\nepisodes = 1\n')
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(answer)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        words = ["sweep", str(file), "--out", str(tmp_path / "out"), "--ray", address]
+        assert cli.run(words) == 2
+        serving.join()
+    said = capsys.readouterr().err.strip()
+    assert f"ray is '{address}', and what answers there is not Ray" in said and "\n" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import asdict, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.files import room_at
+from sparsectl.common.files import room_at, unwritable
 from sparsectl.common.provenance import provenance
 from sparsectl.common.ranges import check_counts, check_numbers
 from sparsectl.policy.acting.policy import ActingPolicy
@@ -89,12 +90,12 @@ def _check_room(config: CollectConfig, teacher: ActingPolicy) -> None:
     observations, actions = teacher.observation_size, teacher.action_size
     choices = teacher.choices.count if teacher.choices else 0
     wanted = config.transitions * (4 * (2 * observations + 2 * actions + choices + 1) + 2)
-    room = min(BYTES_LIMIT, room_at(config.out.parent))
-    if wanted > room:
-        raise UserError(
-            f"transitions is {config.transitions}, which take {wanted:,} bytes; there is room for "
-            f"only {room:,} at {config.out}"
-        )
+    asked = f"transitions is {config.transitions}, which take {wanted:,} bytes"
+    if wanted > BYTES_LIMIT:
+        raise UserError(f"{asked}; a dataset has {BYTES_LIMIT:,} at most, so ask for fewer")
+    if wanted > (room := room_at(config.out.parent)):
+        full = OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({asked}, {room:,} are free)")
+        raise UserError(unwritable(config.out, full))
 
 
 def _metadata(config: CollectConfig, teacher: ActingPolicy, dataset: Dataset) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 import scipy  # its parts load when they are first used; stats takes a second
 
 from sparsectl.common.errors import UserError
+from sparsectl.experiments.processes import is_disk_full
 from sparsectl.policy.load import load_acting
 from sparsectl.training.config import CollectConfig
 from sparsectl.training.data.dataset import ARRAYS
@@ -138,3 +139,16 @@ def test_other_processes_from_the_workers_server_hear_ctrl_c(
     words = [sys.executable, str(script), str(balancer), ENVIRONMENT, str(tmp_path / "d.npz")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_a_disk_without_room_is_full_before_it_is_written_to(
+    balancer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the words by which a sweep knows a full disk, which is no failure of the run."""
+    config = CollectConfig(balancer, ENVIRONMENT, tmp_path / "1.npz", 2500)
+    monkeypatch.setattr("sparsectl.training.rollouts.collect.room_at", lambda folder: 1000)
+    with pytest.raises(UserError, match="2500, which take 115,000 bytes, 1,000 are free") as caught:
+        collect(config)
+    assert is_disk_full(str(caught.value)) and not config.out.exists()
+    with pytest.raises(UserError, match="at most, so ask for fewer"):
+        collect(replace(config, transitions=10**9))
