@@ -69,7 +69,7 @@ def term_of(
     if config.loss is not None and config.loss not in LOSSES:
         raise UserError(f"loss is {config.loss!r}; use one of {', '.join(LOSSES)}")
     if config.temperature is not None and not 0 < config.temperature < float("inf"):
-        raise UserError(f"temperature is {config.temperature:g}; give a number over 0")
+        raise UserError(f"temperature is {config.temperature:g}; give a finite number over 0")
     if config.temperature is not None and config.temperature < LEAST_TEMPERATURE:
         raise UserError(
             f"temperature is {config.temperature:g}, which is 0 in float32; give "

@@ -217,7 +217,7 @@ def test_a_head_learns_from_its_own_task_alone() -> None:
         (("Acrobot-v1",), {}, "has observations of 6 numbers, .* of 4 numbers; one trunk takes"),
         (("MinAtar/Breakout-v1",), {}, "of 10 x 10 pixels, .* of 4 numbers; one trunk takes"),
         ((), {"env": "CartPole-v1"}, "env is CartPole-v1, which is for one task, but 2 datasets"),
-        ((), {"temperature": 0.0}, "temperature is 0; give a number over 0"),
+        ((), {"temperature": 0.0}, "temperature is 0; give a finite number over 0"),
         ((), {"loss": "huber"}, "loss is 'huber'; use one of"),
     ],
 )

@@ -191,10 +191,10 @@ def test_a_teacher_without_preferences_teaches_nothing(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temperature": 0.0}, "temperature is 0; give a number over 0"),
-        ({"temperature": -1.0}, "temperature is -1; give a number over 0"),
-        ({"temperature": float("nan")}, "temperature is nan; give a number over 0"),
-        ({"temperature": float("inf")}, "temperature is inf; give a number over 0"),
+        ({"temperature": 0.0}, "temperature is 0; give a finite number over 0"),
+        ({"temperature": -1.0}, "temperature is -1; give a finite number over 0"),
+        ({"temperature": float("nan")}, "temperature is nan; give a finite number over 0"),
+        ({"temperature": float("inf")}, "temperature is inf; give a finite number over 0"),
         ({"temperature": 1e-45}, "temperature is .*e-45, which is 0 in float32; give 1.2e-38"),
         ({"temperature": 1e30}, "differ by at most .* all choices would be equally good; give at"),
         ({"temperature": 1.0, "loss": "mse"}, "loss mse has none"),
