@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sparsectl.commands.any_rig.fixed_point import (
     ENCODING,
+    ERROR,
     in_fixed_point,
     units_of,
     write_calibration,
@@ -143,7 +144,7 @@ def _write_graph(
             met = scratch / "met.npz"
             units = units_of(load_rig(rig) if isinstance(rig, Path) else rig, family)
             write_calibration(met, graph, units)
-            config = replace(config, encoding=ENCODING, calibration=met)
+            config = replace(config, encoding=ENCODING, calibration=met, error=ERROR)
         export_policy(config)
     return out
 
