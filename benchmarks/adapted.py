@@ -1,15 +1,16 @@
-"""The policy for any cart-pole where it fails, and adapted from the journals of its failures.
+"""The policies for any pendulum where they fail, and adapted from the journals of their failures.
 
-    python benchmarks/adapted.py [--rigs 400000038]
+    python benchmarks/adapted.py [--family furuta] [--rigs 400000055]
 
-On each rig, with the C firmware of the `host` board in lockstep with MuJoCo: trials of any-
-cartpole; `sparsectl adapt` from the journals of those that failed and a rig file without masses;
-trials of what it wrote, from other seeds. The virtual rig has the drawn numbers, which `adapt` is
-not given.
+On each rig, with the C firmware of the `host` board in lockstep with MuJoCo: trials of the policy;
+`sparsectl adapt` from the journals of those that failed and a rig file without masses; trials of
+what it wrote, from other seeds. The virtual rig has the drawn numbers, which `adapt` is not given.
+Rigs that were measured with the same policy before stay in the results.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,9 @@ from sparsectl.common.provenance import provenance  # noqa: E402
 from sparsectl.export.other_choices import wilson  # noqa: E402
 from sparsectl.hil.campaign.config import TrialCommand  # noqa: E402
 from sparsectl.plants.drawing import draw_table, rig_text  # noqa: E402
+from sparsectl.training.any_rig.deploy import student_path  # noqa: E402
 
 OUT = Path(__file__).parent / "results" / "adapted.json"
-FAMILY = "cartpole"
-ANY = Path("any-cartpole")
 KEYS = ("balanced", "balanced_seconds", "swing_up_seconds", "ended")
 FIRST_SEED_AFTER = 100
 
@@ -39,10 +39,11 @@ FIRST_SEED_AFTER = 100
 class Asked:
     """What to run."""
 
-    rigs: tuple[int, ...] = (400_000_038,)
-    """Numbers of drawn cart-poles on which any-cartpole fails."""
+    family: str = "cartpole"
+    rigs: tuple[int, ...] = (400_000_013,)
+    """Numbers of drawn rigs on which the policy for any of them fails."""
     before: int = 3
-    """Trials of any-cartpole on each."""
+    """Trials of that policy on each."""
     after: int = 5
     """Trials of what was adapted."""
     seconds: float = 30.0
@@ -52,28 +53,38 @@ class Asked:
 
 
 def main(asked: Asked) -> None:
-    """Run all, and write what became of each rig; rigs that were measured before stay."""
-    rows = {} if not OUT.exists() else read_json(OUT)["rigs"]
+    """Run all, and write what became of each rig."""
+    student = hashlib.sha256(student_path(asked.family).read_bytes()).hexdigest()
     for number in asked.rigs:
-        rows[str(number)] = row = _rig(number, asked)
+        row = {"student": student, "revision": provenance()["revision"], **_rig(number, asked)}
         print(number, row)
+        known = read_json(OUT)["rigs"] if OUT.exists() else {}
+        rows = {
+            name: each
+            for name, each in known.items()
+            if not name.startswith(asked.family) or each.get("student") == student
+        }
+        rows[f"{asked.family}_{number}"] = row
         write_json(OUT, {"rigs": rows, "seconds": asked.seconds, "provenance": provenance()})
 
 
 def _rig(number: int, asked: Asked) -> dict[str, Any]:
-    folder, table = asked.folder / str(number), draw_table(FAMILY, number)
+    table, policy = draw_table(asked.family, number), Path(f"any-{asked.family}")
+    folder = asked.folder / f"{asked.family}_{number}"
     true, bare = folder / "true" / "my_rig.toml", folder / "my_rig.toml"
     true.parent.mkdir(parents=True, exist_ok=True)
     true.write_text(rig_text(table), encoding="utf-8")
     bare.write_text(rig_text(_bare(table)), encoding="utf-8")
-    before = [_trial(ANY, true, folder, seed, asked) for seed in range(asked.before)]
+    before = [_trial(policy, "before", true, seed, asked) for seed in range(asked.before)]
     failed = [each for each in before if not each["balanced"]]
     if not failed:
-        raise SystemExit(f"any-cartpole balances rig {number} in all trials; name another")
+        raise SystemExit(f"{policy} balances rig {number} in all trials; name another")
     journals = tuple(Path(each["journal"]) for each in failed)
-    made = adapt(AdaptConfig(journals, str(bare), folder / "adapted", rounds=asked.rounds))
+    made = adapt(
+        AdaptConfig(journals, str(bare), folder / "adapted", policy=policy, rounds=asked.rounds)
+    )
     seeds = range(FIRST_SEED_AFTER, FIRST_SEED_AFTER + asked.after)
-    after = [_trial(Path(made["student"]), true, folder, seed, asked) for seed in seeds]
+    after = [_trial(Path(made["student"]), "after", true, seed, asked) for seed in seeds]
     return {
         "before": _figures(before),
         "after": _figures(after),
@@ -84,15 +95,17 @@ def _rig(number: int, asked: Asked) -> dict[str, Any]:
 
 def _bare(table: dict[str, Any]) -> dict[str, Any]:
     """What a board must know of a rig, and no more."""
+    known = ("unit_per_count", "limit", "length_m")
     return {
+        "model": table["model"],
         "period_s": table["period_s"],
-        "base": {key: table["base"][key] for key in ("unit_per_count", "limit")},
+        "base": {key: table["base"][key] for key in known if key in table["base"]},
         "pole": {"counts_per_turn": table["pole"]["counts_per_turn"]},
     }
 
 
-def _trial(policy: Path, rig: Path, folder: Path, seed: int, asked: Asked) -> dict[str, Any]:
-    kind = "before" if policy == ANY else "after"
+def _trial(policy: Path, kind: str, rig: Path, seed: int, asked: Asked) -> dict[str, Any]:
+    folder = rig.parent.parent
     return trial(
         TrialCommand(
             policy=policy,

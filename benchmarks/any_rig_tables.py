@@ -172,22 +172,24 @@ def any_rig_students() -> list[str]:
 
 
 def adapted() -> list[str]:
-    """Rigs on which any-cartpole fails, before and after `sparsectl adapt`."""
+    """Rigs on which the policies for any pendulum fail, before and after `sparsectl adapt`."""
     results = read_json(RESULTS / "adapted.json")
     lines = [
-        "| drawn cart-pole | `any-cartpole` as C | adapted, as C | drawn from the narrowed ranges, "
-        "before | after |",
+        "| drawn rig | the policy for any of them, as C | adapted, as C | drawn from the narrowed "
+        "ranges, before | after |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for number, row in results["rigs"].items():
+    for name, row in results["rigs"].items():
+        family, _, number = name.partition("_")
         before, after, drawn = row["before"], row["after"], row["drawn"]
         shares = [
             f"{drawn[when]['share']:.0%} [{drawn[when]['low']:.0%}, {drawn[when]['high']:.0%}]"
             for when in ("before", "after")
         ]
         lines.append(
-            f"| {int(number):,} | {before['balanced']} of {before['trials']} trials | "
-            f"{after['balanced']} of {after['trials']} trials | {shares[0]} | {shares[1]} |"
+            f"| {WORDS[family].rig} {int(number):,} | {before['balanced']} of {before['trials']} "
+            f"trials | {after['balanced']} of {after['trials']} trials | {shares[0]} | "
+            f"{shares[1]} |"
         )
     return lines
 
