@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from table_row import table_row
 
 from sparsectl.common.files import read_json
@@ -82,3 +83,65 @@ def _counted(rows: list[dict[str, Any]], name: str, of: str) -> str:
 
 def _average(rows: list[dict[str, Any]], name: str) -> float:
     return float(np.mean([row[name] for row in rows]))
+
+
+PRUNED_LATER = ("no Bayesian uncertainty", "pruning by magnitude", "L1")
+"""Methods of ablations.toml that prune only while they are fine-tuned."""
+WITHOUT, WITH = "bpd", "bpd, fine-tuned"
+"""What the methods without and with fine-tuning are compared with."""
+FEWEST = 2
+"""Fewest seeds whose spread is known."""
+
+
+def ablation_table() -> list[str]:
+    """Each method of results/sweep_ablations.json less the one that it changes in one thing."""
+    results = read_json(RESULTS / "sweep_ablations.json")
+    head = ["changed", "of", "seeds", "weights", "of the teacher's return", "difference", "verdict"]
+    lines = [table_row(head), table_row(["---"] * len(head))]
+    by_method: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in results["rows"]:
+        by_method.setdefault(row["method"], {})[row["seed"]] = row
+    for method, rows in by_method.items():
+        reference = WITH if method in PRUNED_LATER else WITHOUT
+        if method in (WITHOUT, WITH) or reference not in by_method:
+            continue
+        seeds = sorted(rows.keys() & by_method[reference].keys())
+        if seeds:
+            own, other = ([each[seed] for seed in seeds] for each in (rows, by_method[reference]))
+            lines.append(table_row(_compared(method, reference, own, other)))
+    return [
+        *lines,
+        "",
+        "Students of the same seed learn from the same dataset. In brackets the 95 % interval of "
+        "the mean difference over seeds, by Student's t; the verdict is open where the interval "
+        "holds 0 or there is one seed. After a figure in brackets: that of the method in the "
+        "second column, with the same seeds.",
+    ]
+
+
+def _compared(
+    method: str, reference: str, rows: list[dict[str, Any]], others: list[dict[str, Any]]
+) -> list[str]:
+    scores, before = (np.array([row["score"] for row in each]) for each in (rows, others))
+    low, high = student_interval(scores - before)
+    shown = f" [{low:+.1%}, {high:+.1%}]" if np.isfinite(low) else ""
+    verdict = "better" if low > 0 else "worse" if high < 0 else "open"
+    return [
+        method,
+        reference,
+        f"{len(rows)}",
+        f"{_average(rows, 'kept_weights'):,.0f} ({_average(others, 'kept_weights'):,.0f})",
+        f"{scores.mean():.1%} ({before.mean():.1%})",
+        f"{(scores - before).mean():+.1%}{shown}",
+        verdict,
+    ]
+
+
+def student_interval(differences: Any) -> tuple[float, float]:
+    """Return the 95 % interval of a mean by Student's t [low, high]; without ends if there are
+    too few values."""
+    count = len(differences)
+    if count < FEWEST:
+        return -np.inf, np.inf
+    reach = scipy.stats.t.ppf(0.975, count - 1) * np.std(differences, ddof=1) / np.sqrt(count)
+    return float(differences.mean() - reach), float(differences.mean() + reach)

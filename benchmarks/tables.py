@@ -57,7 +57,7 @@ from protocol_tables import (
 )
 from recurrent_tables import recurrent
 from speed_table import episode_speed, export_speed, training_curves, training_speed
-from sweep_tables import sweep_table
+from sweep_tables import ablation_table, sweep_table
 from table_row import table_row
 
 from sparsectl.common.files import atomic_path, read_json
@@ -205,6 +205,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "export_speed": export_speed,
     "failures": failures,
     "hopper": partial(sweep_table, "hopper"),
+    "ablation_rows": partial(sweep_table, "ablations"),
+    "ablations": ablation_table,
     "identification": identification,
     "any_rig": any_rig,
     "any_furuta": partial(any_rig, "furuta"),

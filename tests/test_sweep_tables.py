@@ -46,3 +46,31 @@ def test_a_row_is_the_mean_of_its_seeds(tmp_path: Path, monkeypatch: pytest.Monk
     assert first == start
     assert second == "| b | 33 (3.30%) | 36 (3.27%) | 132 | 1 | 500 | 25.0% | 25.0% |"
     assert "1 runs of the file are not finished" in note and "Revision abc" in note
+
+
+def test_an_ablation_is_compared_seed_by_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method that prunes while it is fine-tuned is compared with a fine-tuned one."""
+    returns = {
+        "bpd": (1000, 1200, 800),
+        "bpd, fine-tuned": (2000, 2000, 2000),
+        "no value term": (1200, 1410, 1010),
+        "L1": (1000, 1001, 1002),
+        "prior laplace": (1500, 1000, 900),
+    }
+    rows = [
+        row(name, seed, value, 40) for name in returns for seed, value in enumerate(returns[name])
+    ]
+    rows.append(row("authors' noise", 2, 820, 30))
+    write_json(tmp_path / "sweep_ablations.json", {"rows": rows})
+    monkeypatch.setattr(sweep_tables, "RESULTS", tmp_path)
+    _, _, value, first, laplace, noise, _, note = sweep_tables.ablation_table()
+    start = (
+        "| no value term | bpd | 3 | 40 (40) | 60.3% (50.0%) | +10.3% [+9.6%, +11.1%] | better |"
+    )
+    assert value == start
+    assert first.startswith("| L1 | bpd, fine-tuned | 3 |") and first.endswith("| worse |")
+    assert laplace.endswith("| open |")
+    assert noise == "| authors' noise | bpd | 1 | 30 (40) | 41.0% (40.0%) | +1.0% | open |"
+    assert "Student's t" in note
