@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from sparsectl.common.errors import UserError
 from sparsectl.experiments.checks import Checks
+from sparsectl.experiments.own_code import own_code
 from sparsectl.experiments.runs import Run, runs_of
 from sparsectl.experiments.settings import Setting, settings_of, value_of, words_of
 from sparsectl.experiments.stages import (
@@ -264,6 +265,8 @@ class _Planner:
         env = shown.get("env")
         if isinstance(env, str) and env.endswith(".toml"):
             shown["env"] = self._content(Path(env))
+        elif isinstance(env, str) and (code := own_code(env, shown.get("wrapper") or ())):
+            shown["own code"] = [[file.name, self._content(file)] for file in code]
         settings = {name: value for name, value in shown.items() if value is not None}
         return _digest([task.command, settings])
 

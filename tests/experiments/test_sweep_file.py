@@ -97,6 +97,26 @@ def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) ->
         assert "teacher" in str(error)
 
 
+@pytest.mark.parametrize("is_package", [False, True])
+def test_a_changed_environment_of_ones_own_is_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, is_package: bool
+) -> None:
+    name = f"of_ones_own_{is_package}".lower()
+    file = folder / (f"{name}/inner.py" if is_package else f"{name}.py")
+    file.parent.mkdir(exist_ok=True)
+    (file.parent / "__init__.py").touch()
+    code = f"from gymnasium import make\n\ndef Own():\n    return make('{ENVIRONMENT}')\n"
+    file.write_text(code)
+    monkeypatch.syspath_prepend(str(folder))
+    place = f"{name}.inner:Own" if is_package else f"{name}:Own"
+    text = GOOD.replace(f'env = "{ENVIRONMENT}"', f'env = "{place}"')
+    before = planned(folder, text)
+    assert planned(folder, text).digest == before.digest
+    file.write_text(code + "# a change\n")
+    after = planned(folder, text)
+    assert len(after.tasks) == len(before.tasks) and not after.tasks.keys() & before.tasks.keys()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "line", "words"),
     [
