@@ -41,6 +41,6 @@ def _files(top: str) -> list[Path]:
 
 
 def _is_installed(file: Path) -> bool:
-    places = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
-    ours = Path(sparsectl.__file__).absolute().parent
-    return any(file.is_relative_to(Path(place).resolve()) for place in (*places, ours))
+    places = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
+    places.append(Path(str(sparsectl.__file__)).absolute().parent)
+    return any(file.is_relative_to(place.resolve()) for place in places)
