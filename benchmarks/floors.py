@@ -51,6 +51,9 @@ WHAT = {
 COLUMNS = {"hil": 5 / 6}
 """Places from left to right, 0 to 1, where the middle of the floor would hide arrows."""
 
+STARTERS = ("__main__", "start")
+"""Modules that start the program, above all floors."""
+
 Imports = Counter[tuple[str, str]]
 
 
@@ -67,9 +70,9 @@ def imports() -> Imports:
 
 
 def _package(module: str) -> str:
-    """sparsectl.policy.graph → export; the package itself and `__main__` are no rooms."""
+    """sparsectl.policy.graph → policy; the package itself and what starts it are no rooms."""
     parts = module.split(".")
-    return "" if len(parts) < 2 or parts[1] == "__main__" else parts[1]
+    return "" if len(parts) < 2 or parts[1] in STARTERS else parts[1]
 
 
 def floors() -> dict[str, int]:
