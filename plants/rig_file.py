@@ -17,9 +17,12 @@ def read_table(path: Path) -> dict[str, Any]:
         UserError: not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # some editors write a byte order mark
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a rig file: {error}; fix that line") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is not a rig file: it is nested too deeply") from error
 
 
 def number(value: Any, where: str, path: Path) -> float:

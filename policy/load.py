@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -277,15 +278,16 @@ def _may_keep_state(path: Path) -> bool:
     """Return whether an ONNX file has recurrent operators, or several inputs and outputs. This
     takes little time, unlike reading the rest of its graph."""
     try:
-        if path.stat().st_size > BYTES_LIMIT:
-            return False
-        graph: Any = onnx.load(path, load_external_data=False).graph
+        check_model_file(path, BYTES_LIMIT)  # reading a pipe or a device might never end
+        model: Any = onnx.load(path, load_external_data=False)
     except Exception:  # a file that is not ONNX, or too large, is refused by its reader
         return False
+    graph = model.graph
     held = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in held]
     has_more = len(inputs) > 1 and len(graph.output) > 1
-    return has_more or any(node.op_type in CELLS for node in graph.node)
+    nodes = chain(graph.node, *(function.node for function in model.functions))
+    return has_more or any(node.op_type in CELLS for node in nodes)
 
 
 def _graph_policy(graph: PolicyGraph, path: Path, values: str | None = None) -> ActingPolicy:

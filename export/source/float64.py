@@ -73,7 +73,8 @@ class Float64Graph:
 
     def note_types(self, model: ModelProto, feeds: Feeds) -> None:
         """Learn from one run in which type and shape the file itself computes each value."""
-        given = reference(dense(model)).run(None, feeds, intermediate=True)
+        own = rounded(feeds, halves(model))
+        given = reference(dense(model)).run(None, own, intermediate=True)
         values = {n: value for n, value in dict(given).items() if isinstance(value, np.ndarray)}
         self._roundoff = {
             name: max(UNIT_ROUNDOFF.get(value.dtype, 0.0), FLOAT32_ROUNDOFF)
@@ -168,6 +169,19 @@ def dense(model: ModelProto) -> ModelProto:
     copy.graph.ClearField("sparse_initializer")
     copy.graph.ClearField("value_info")
     return copy
+
+
+def halves(model: ModelProto) -> frozenset[str]:
+    """Return the names of the inputs of type float16."""
+    inputs = model.graph.input
+    return frozenset(i.name for i in inputs if i.type.tensor_type.elem_type == TensorProto.FLOAT16)
+
+
+def rounded(feeds: Feeds, names: frozenset[str]) -> Feeds:
+    """Return what is fed with the inputs called `names` in float16, as the file takes them; a run
+    in float64 takes the observation itself."""
+    with np.errstate(over="ignore"):
+        return {n: x.astype(np.float16) if n in names else x for n, x in feeds.items()}
 
 
 def _widen(tensor: TensorProto) -> None:

@@ -138,8 +138,10 @@ def _states(part: NDArray[Any], each: Input) -> NDArray[Any]:
 
 def _wide(part: NDArray[Any], dtype: Any) -> Any:
     """Return the type to use for an input: a state in float64, as the run in float64 produces it,
-    stays so where the file has float32."""
-    return part.dtype if part.dtype == np.float64 and dtype == np.float32 else dtype
+    stays so where the file has float32. What the file takes in float16 its runner rounds, so that
+    the run in float64 has the observation itself."""
+    coarser = dtype == np.float16 or (part.dtype == np.float64 and dtype == np.float32)
+    return part.dtype if coarser else dtype
 
 
 def _input(value: ValueInfoProto) -> Input:

@@ -25,6 +25,7 @@ from sparsectl.export.source.onnx_layout import Feeds, Input, Layout, layout_of
 from sparsectl.export.source.runners import RUNNERS, Execute, Runner, reason
 from sparsectl.export.source.source import Normaliser
 from sparsectl.export.source.thresholds import MAX_MARGINS, flat, thresholds
+from sparsectl.export.source.unfused import unfused
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.onnx_file.chosen import with_choice
 from sparsectl.policy.onnx_file.output import choose_output
@@ -84,6 +85,7 @@ class OnnxSource:
         self._model = leading_to(model if tick is None else tick.model, *self._results)
         self.data_sha256 = _hashes_of_data(self._model, folder)
         _load_data(self._model, folder)
+        self._plain = unfused(self._model)
         names = {tensor.name for tensor in self._model.graph.initializer}
         inputs = [value for value in self._model.graph.input if value.name not in names]
         read = {value.name for value in self._model.graph.input}
@@ -117,7 +119,9 @@ class OnnxSource:
     def exact(self, observations: Float32) -> Float64:
         if self._float64 is None:
             return self.run(np.asarray(observations, np.float32)).astype(np.float64)
-        return self._actions(self._float64.run, observations, together=self._together64)
+        actions = self._actions(self._float64.run, observations, together=self._together64)
+        actions[self._layout.too_large(observations)] = np.nan
+        return actions
 
     def rounding(self, observations: Float32) -> Float64:
         noise = np.random.default_rng(0)
@@ -167,7 +171,7 @@ class OnnxSource:
     def normaliser(self) -> Normaliser | None:
         if len(self._layout.inputs) != 1:
             return None
-        name = normalised_value(self._model, self._layout.inputs[0].name)
+        name = normalised_value(self._plain, self._layout.inputs[0].name)
         if name is None:
             return None
         ends = np.zeros((2, self._observation_size), np.float32)
@@ -199,10 +203,10 @@ class OnnxSource:
     def _in_float64(self) -> Float64Graph | None:
         self._together64 = False
         try:
-            graph = Float64Graph(self._model)
+            graph = Float64Graph(self._plain)
             with np.errstate(all="ignore"):
                 feeds = self._layout.feeds(self._zeros(self._layout.rows or 1))
-                graph.note_types(self._model, feeds)
+                graph.note_types(self._plain, feeds)
             self._actions(graph.run, self._zeros(1), together=False)
         except Exception:  # operators that onnx's reference lacks: `exact` is onnxruntime then
             return None
@@ -234,7 +238,7 @@ class OnnxSource:
 
     @cached_property
     def _thresholds(self) -> list[Any]:
-        return thresholds(self._model)
+        return thresholds(self._plain)
 
     @cached_property
     def _watch(self) -> Execute:
@@ -244,7 +248,7 @@ class OnnxSource:
         """Return what computes the values called `names` beside the output."""
         if self._float64 is not None:
             return self._float64.run
-        return RUNNERS[self._runner.name](self._model, names).run
+        return RUNNERS[self._runner.name](self._plain, names).run
 
     @property
     def _watch_together(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import onnxruntime
 from onnx import ModelProto, ValueInfoProto
 
-from sparsectl.export.source.float64 import dense
+from sparsectl.export.source.float64 import dense, halves, rounded
 from sparsectl.export.source.onnx_layout import Feeds
 from sparsectl.export.source.reference import reference
 
@@ -51,12 +51,13 @@ class OnnxRuntime:
         options.log_severity_level = _FATAL
         if any(word in node.op_type for node in model.graph.node for word in _QUANTISED):
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._halves = halves(model)
         self._session = onnxruntime.InferenceSession(
             copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
     def run(self, feeds: Feeds, names: list[str]) -> list[Any]:
-        values: list[Any] = self._session.run(names, feeds)
+        values: list[Any] = self._session.run(names, rounded(feeds, self._halves))
         return values
 
 
@@ -66,10 +67,11 @@ class Reference:
     name = "onnx's reference"
 
     def __init__(self, model: ModelProto, watched: Iterable[str] = ()) -> None:
+        self._halves = halves(model)
         self._evaluator = reference(dense(model))
 
     def run(self, feeds: Feeds, names: list[str]) -> list[Any]:
-        values: list[Any] = list(self._evaluator.run(names, feeds))
+        values: list[Any] = list(self._evaluator.run(names, rounded(feeds, self._halves)))
         return values
 
 

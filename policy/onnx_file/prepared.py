@@ -1,5 +1,6 @@
-"""A file before it is read: functions of its own are replaced by their nodes, and an input of whole
-numbers that nodes only move and cast to floats becomes one of floats."""
+"""A file before it is read: functions of its own are replaced by their nodes, an input of whole
+numbers that nodes only move and cast to floats becomes one of floats, and ONNX's own operators are
+in its default domain."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def prepared(model: ModelProto) -> ModelProto:
     Raises:
         UserError: functions that contain one another, or have too many nodes.
     """
-    return _with_inputs_of_floats(_inlined(model))
+    return _with_inputs_of_floats(_in_default_domain(_inlined(model)))
 
 
 def whole_limits(model: ModelProto) -> dict[str, Limits]:
@@ -73,6 +74,20 @@ def _inlined(model: ModelProto) -> ModelProto:
     if total > MAX_NODES:
         raise UserError(f"{total} nodes; a policy has at most {MAX_NODES}")
     return inlined
+
+
+def _in_default_domain(model: ModelProto) -> ModelProto:
+    """Return the model with ONNX's own operators in the domain "", not in "ai.onnx", which means
+    the same."""
+    named = (model.opset_import, model.graph.node)
+    if not any(each.domain == "ai.onnx" for group in named for each in group):
+        return model
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for group in (copy.opset_import, copy.graph.node):
+        for each in group:
+            each.domain = "" if each.domain == "ai.onnx" else each.domain
+    return copy
 
 
 def _all(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:

@@ -36,8 +36,13 @@ def make_spoiled(folder: Path, good: dict[str, Path]) -> dict[str, Path]:
     made["nested"].write_text("[" * 100_000)
     made["folder"] = folder / "folder"
     made["folder"].mkdir()
-    made["pipe"] = folder / "pipe"
-    os.mkfifo(made["pipe"])
+    for name in ("pipe", "pipe.onnx", "pipe.npz"):
+        made[name] = folder / name
+        os.mkfifo(made[name])
+    made["endless.onnx"] = folder / "endless.onnx"
+    made["endless.onnx"].symlink_to("/dev/zero")
+    made["nested.toml"] = folder / "nested.toml"
+    made["nested.toml"].write_text("a = " + "[" * 10_000 + "]" * 10_000)
     made["circle"] = folder / "circle"
     made["circle"].symlink_to(made["circle"])
     made["below a file"] = made["picture.png"] / "policy.onnx"

@@ -9,6 +9,7 @@ import numpy as np
 from sparsectl.common.errors import UserError
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.graph import MAX_WIDTH
+from sparsectl.policy.onnx_file import spelling
 from sparsectl.policy.onnx_file.node import Node
 from sparsectl.policy.onnx_file.operators.layers import FUSED
 from sparsectl.policy.onnx_file.operators.registry import Result, operator
@@ -54,12 +55,14 @@ def conv(node: Node) -> Result:
 @operator("com.microsoft.FusedConv")
 def fused_conv(node: Node) -> Result:
     name = node.text("activation", "")
-    if name not in FUSED or node.input(3) is not None:
+    if name not in (*FUSED, "Clip") or node.input(3) is not None:
         node.refuse(f"its activation {name[:40]!r}, or a sum with another value, is not supported")
     sums = conv(node)
     if not isinstance(sums, Symbol):
         node.refuse("it does not depend on the observation")
     numbers = [*node.numbers("activation_params", []), 0.0, 0.0, 0.0][:3]
+    if name == "Clip":
+        return spelling.clip(node.program, sums, numbers[0], numbers[1])
     return FUSED[name](node.program, sums, *numbers)
 
 

@@ -52,17 +52,20 @@ def skip_layer_normalization(node: Node) -> Result:
     if node.input(last) is not None:
         value = spelling.add(node.program, value, node.numbers_of(last))
     return _normalised(
-        node, value, "rms_norm" if simple else "layer_norm", 2, 3 if not simple else 9
+        node, value, "rms_norm" if simple else "layer_norm", 2, 3 if not simple else 9, 1e-12
     )
 
 
-def _normalised(node: Node, value: Symbol, name: str, gain: int, bias: int) -> Symbol:
-    """Normalise over the dimensions from `axis` on; gain and bias have one number per neuron."""
+def _normalised(
+    node: Node, value: Symbol, name: str, gain: int, bias: int, least: float = 1e-5
+) -> Symbol:
+    """Normalise over the dimensions from `axis` on; gain and bias have one number per neuron.
+    least: the operator's epsilon, unless its attribute says otherwise."""
     if node.read != {0}:
         node.refuse("its mean or deviation is used")
     start = node.axis(value.ndim, -1)
     axes = node.axes(value, list(range(start, value.ndim)))
-    epsilon = node.number("epsilon", 1e-5)
+    epsilon = node.number("epsilon", least)
     if epsilon < 0:
         node.refuse(f"its epsilon is {epsilon}")
     rows = rows_of(value, axes)

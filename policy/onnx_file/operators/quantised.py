@@ -141,8 +141,8 @@ def dequantize_linear(node: Node) -> Result:
 @operator("com.microsoft.MatMulNBits")
 def matmul_of_packed(node: Node) -> Result:
     """(A, B, scales, zero points, g_idx, bias): B's columns as blocks of packed numbers."""
-    if node.input(4) is not None:
-        node.refuse("its weights are in groups of their own order (g_idx)")
+    if node.input(4) is not None or node.whole("weight_prepacked", 0):
+        node.refuse("its weights are in an order of their own (g_idx, weight_prepacked)")
     if node.whole("accuracy_level", 0) == WHOLE_SUMS:
         node.refuse(
             "its accuracy_level 4 lets a runtime round the observation to 8 bits, each in its own "

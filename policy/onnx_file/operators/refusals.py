@@ -23,6 +23,13 @@ refused(
     "was before quantisation, and give --encoding dense-int8 or dense-int16",
     *("com.microsoft.DynamicQuantizeLSTM", "com.microsoft.QAttention", "com.microsoft.MatMulBnb4"),
 )
+refused(
+    "onnxruntime wrote it for one processor; give the file that it read, or save it with "
+    "graph_optimization_level ORT_ENABLE_EXTENDED",
+    *(f"com.microsoft.nchwc.{name}" for name in ("Conv", "ReorderInput", "ReorderOutput")),
+    *(f"com.microsoft.nchwc.{name}" for name in ("MaxPool", "AveragePool", "Upsample")),
+    *("com.microsoft.nchwc.GlobalMaxPool", "com.microsoft.nchwc.GlobalAveragePool"),
+)
 refused("its branches are graphs of their own; export the branch that is taken", "If")
 refused(
     "an action that is drawn at random cannot be verified; export the mean or the most likely one",
