@@ -24,6 +24,8 @@ from sparsectl.experiments.stages import CHAIN, OWN, SHARED
 MOST_BYTES: Final = 2**20
 MOST_OF_NAME: Final = 100
 """Greatest number of characters in a name of an environment or method."""
+MOST_LEVELS: Final = 20
+"""Tables and lists within one another, those of an environment's arguments among them."""
 ENVIRONMENT, METHOD, GRID = "environment", "method", "grid"
 COMMON: Final = (*SHARED, "teacher", "seed")
 """Settings that belong to a run and not to one of its commands."""
@@ -94,7 +96,14 @@ def read_sweep(path: Path) -> SweepFile:
         raise UserError(f"{path} is not TOML: {error}; mend that line") from error
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply; {mend}") from error
+    if _is_deeper(said, MOST_LEVELS):  # a key of ten thousand parts is read without recursion
+        raise UserError(f"{path} is nested too deeply; {mend}")
     return _Reader(SweepFile(path, text, {}, {}, {}, ())).read(said)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 class _Reader:

@@ -186,7 +186,11 @@ def test_what_is_not_installed_is_asked_of_the_chosen_runs_alone(
         assert f"{path}, line 4: teach: the backend sbx is not installed" in said
 
 
-@pytest.mark.parametrize("text", ["a = ", "\x00", "[grid", "grid = 3", "method = 1", "x" * 100])
+RUBBISH = ["a = ", "\x00", "[grid", "grid = 3", "method = 1", "x" * 100]
+DEEP = ["a = " + "[" * 9_000 + "]" * 9_000, ".".join("a" * 9_000) + " = 1"]
+
+
+@pytest.mark.parametrize("text", [*RUBBISH, *DEEP], ids=lambda text: text[:10])
 def test_rubbish_is_refused_by_name(
     folder: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -240,3 +240,27 @@ def test_values_are_quantised_in_blocks(
         expected = session.run(None, {"observation": row})[0]
         np.testing.assert_array_equal(policy.forward(row), expected)
         np.testing.assert_array_equal(referred(model, row), expected)
+
+
+def test_steps_that_are_cast_to_their_own_type_are_read(tmp_path: Path) -> None:
+    """As torch's eager quantisation writes them."""
+    tensors = [
+        numpy_helper.from_array(np.array(number, kind), name)
+        for name, number, kind in (("s", 0.05, np.float32), ("z", 100, np.uint8))
+    ]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["observation", "s", "z"], ["q"]),
+        helper.make_node("Cast", ["q"], ["c"], to=TensorProto.UINT8),
+        helper.make_node("DequantizeLinear", ["c", "s", "z"], ["action"]),
+    ]
+    ends = [helper.make_tensor_value_info(n, 1, [1, 4]) for n in ("observation", "action")]
+    graph = helper.make_graph(nodes, "policy", ends[:1], ends[1:], tensors)
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    given = np.random.default_rng(4).normal(0, 5, (50, 4)).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    expected = [session.run(None, {"observation": row[None]})[0][0] for row in given]
+    np.testing.assert_array_equal(graph_of(model, tmp_path).forward(given), np.stack(expected))
+    nodes[1].attribute[0].i = TensorProto.INT8
+    model.graph.node[1].CopyFrom(nodes[1])
+    with pytest.raises(UserError, match="casts to int8 what may lie outside"):
+        graph_of(model, tmp_path)

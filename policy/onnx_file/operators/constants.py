@@ -140,8 +140,8 @@ def _fits(node: Node, value: Symbol, kind: type[np.generic]) -> bool:
         return True
     step = node.program.owner(value)
     name = step.name if isinstance(step, Function) else ""
-    limited = node.program.made_by(value, "clip")
-    ends = limited.parameters if limited is not None else _BOUNDED.get(name)
+    limited = node.program.made_by(value, "clip", "quantise")
+    ends = limited.parameters[-2:] if limited is not None else _BOUNDED.get(name)
     if ends is None:
         return name == "argmax"
     reached = np.array([value.scale * end + value.total for end in ends])

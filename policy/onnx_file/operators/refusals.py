@@ -30,6 +30,12 @@ refused(
     *(f"com.microsoft.nchwc.{name}" for name in ("MaxPool", "AveragePool", "Upsample")),
     *("com.microsoft.nchwc.GlobalMaxPool", "com.microsoft.nchwc.GlobalAveragePool"),
 )
+refused(
+    "QONNX's operators are not read; export the same network with QuantizeLinear and "
+    "DequantizeLinear (brevitas.export.export_onnx_qcdq, or qonnx's convert to QCDQ)",
+    *(f"qonnx.custom_op.general.{name}" for name in ("Quant", "BipolarQuant", "Trunc")),
+    *(f"onnx.brevitas.{name}" for name in ("Quant", "BipolarQuant", "Trunc")),
+)
 refused("its branches are graphs of their own; export the branch that is taken", "If")
 refused(
     "an action that is drawn at random cannot be verified; export the mean or the most likely one",

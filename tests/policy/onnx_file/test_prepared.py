@@ -14,7 +14,8 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.host_c import run_c
 from sparsectl.export.pipeline import export_policy
-from sparsectl.policy.onnx_file.reader import graph_of
+from sparsectl.policy.load import load_acting
+from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
 
 OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
 DTYPES = {
@@ -152,3 +153,24 @@ def test_functions_without_an_end_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=why):
         graph_of(calling(*functions), tmp_path)
+
+
+def test_a_cell_inside_a_function_keeps_its_state(tmp_path: Path) -> None:
+    """Both as it is exported and as it acts on the host, where a step of onnxruntime forgets it."""
+    random = np.random.default_rng(3)
+    cell = helper.make_node("GRU", ["a", "gw", "gr"], ["", "b"], hidden_size=4)
+    body = helper.make_function("mine", "Cell", ["a", "gw", "gr"], ["b"], [cell], OPSETS)
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "front"], ["wide"]),
+        helper.make_node("Cell", ["wide", "gw", "gr"], ["state"], domain="mine"),
+        helper.make_node("Squeeze", ["state", "front"], ["h"]),
+    ]
+    model = model_of(nodes, TensorProto.FLOAT, [1, 4], [body])
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "front"))
+    for name in ("gw", "gr"):
+        numbers = random.normal(size=(1, 12, 4)).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(numbers, name))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert read_onnx(path).state_size == 4
+    assert load_acting(path).recurrent is not None
