@@ -11,6 +11,7 @@ from onnx import ModelProto, ValueInfoProto
 from sparsectl.export.source.float64 import dense, halves, rounded
 from sparsectl.export.source.onnx_layout import Feeds
 from sparsectl.export.source.reference import reference
+from sparsectl.policy.acting.onnx_network import QUANTISED
 
 Execute = Callable[[Feeds, list[str]], list[Any]]
 """The values called so, for what is fed."""
@@ -23,10 +24,6 @@ class Runner(Protocol):
 
     def run(self, feeds: Feeds, names: list[str]) -> list[Any]:
         """Return the values called `names`: outputs, or values that are watched."""
-
-
-_QUANTISED = ("Quantize", "Dequantize", "QLinear", "Integer")
-"""Parts of the names of quantised operators, whose whole numbers stand for real ones."""
 
 
 class OnnxRuntime:
@@ -49,7 +46,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
-        if any(word in node.op_type for node in model.graph.node for word in _QUANTISED):
+        if any(word in node.op_type for node in model.graph.node for word in QUANTISED):
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._halves = halves(model)
         self._session = onnxruntime.InferenceSession(

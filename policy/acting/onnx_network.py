@@ -15,6 +15,11 @@ from sparsectl.policy.onnx_file.output import choose_output, values_in
 from sparsectl.policy.tasks import CHOICE, TASK
 
 BYTES_LIMIT = 256 * 2**20
+TRIED = 8
+"""Observations on which a run of all together is compared with runs one by one."""
+QUANTISED = ("Quantize", "Dequantize", "QLinear", "Integer")
+"""Parts of the names of quantised operators. Of such files onnxruntime joins nodes into ones that
+round the observation too, or that saturate on some processors; the nodes run as they stand."""
 
 
 class OtherForm(UserError):
@@ -28,7 +33,8 @@ class OnnxNetwork:
     the actions. An output of whole numbers, [batch] or [batch, 1], is the index of a choice.
 
     A graph whose batch is fixed, as torch writes it if no axis is declared dynamic, is run with
-    that many observations at a time.
+    that many observations at a time; one that gives other actions for observations together than
+    for each alone, such as one whose values are quantised by the range of all of them, one by one.
 
     Raises:
         UserError: the file is missing, too large, not ONNX, or has several outputs whose names do
@@ -53,6 +59,8 @@ class OnnxNetwork:
             self._output, self.action_size = _vector(output, "output", path)
         batch = self._session.get_inputs()[0].shape[0]
         self._batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
+        if self._batch is None and not self._is_alike_together():
+            self._batch = 1
 
     def __call__(self, observations: Array) -> Array:
         """Return actions [B, m] for observations [B, n]."""
@@ -62,6 +70,21 @@ class OnnxNetwork:
         filled = np.resize(observations, (len(groups) * self._batch, self.observation_size))
         actions = [self._run(filled[first : first + self._batch]) for first in groups]
         return np.concatenate(actions)[: len(observations)]
+
+    def _is_alike_together(self) -> bool:
+        """Return whether observations have the same actions together as each alone, in some that
+        differ by their scale."""
+        some = np.random.default_rng(0).normal(size=(TRIED, self.observation_size))
+        rows = (some * np.geomspace(1e-2, 1e2, TRIED)[:, None]).astype(np.float32)
+        try:
+            alone = np.concatenate([self._run(row[None]) for row in rows])
+            together = self._run(rows)
+        except Exception:  # it is not for several, or for none of these
+            return False
+        scale = np.max(np.abs(alone[np.isfinite(alone)]), initial=0.0)
+        if alone.shape != together.shape:
+            return False
+        return bool(np.allclose(alone, together, rtol=0, atol=1e-3 * scale, equal_nan=True))
 
     def _run(self, observations: Array) -> Array:
         given: Any = self._session.run([self._output], {self._input: observations})[0]
@@ -142,13 +165,21 @@ def _without_tasks(session: Any) -> list[Any]:
 
 
 def _open_session(path: Path) -> Any:
+    import onnx
     import onnxruntime
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # the error below says it once, in one line
+    try:
+        nodes = onnx.load(path, load_external_data=False).graph.node
+    except DecodeError:
+        nodes = []  # onnxruntime says what is wrong with it
+    if any(part in node.op_type for node in nodes for part in QUANTISED):
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(
             str(path), sess_options=options, providers=["CPUExecutionProvider"]

@@ -30,6 +30,7 @@ from sparsectl.export.host_c import run_c
 from sparsectl.export.pipeline import export_policy
 from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.export.source.reference import reference
+from sparsectl.policy.load import load_acting
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
 
 SIZES = (3, 8, 8, 2)
@@ -127,6 +128,20 @@ def test_quantised_files_are_exported(
     # of float32's operations decides; a wrong scale or zero point would move nearly all rows.
     assert (apart > 1e-5).mean() < 0.02
     assert apart.max() < 0.1
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator", "dynamic", "blocks"])
+def test_a_teachers_actions_are_those_that_an_export_proves(form: str, tmp_path: Path) -> None:
+    """An observation's action does not depend on which others are given with it, nor on nodes that
+    onnxruntime joins."""
+    if form == "blocks":
+        path = in_blocks(tmp_path, "QDQ", 4, True)
+    else:
+        path = quantised(tmp_path, form, "MatMul", SIGNED, False)
+    given = np.random.default_rng(3).normal(size=(50, SIZES[0])).astype(np.float32)
+    given[7] *= 30
+    found = load_acting(path).act(given)
+    np.testing.assert_allclose(found, one_by_one(path, given), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("layer", ["Gemm", "MatMul"])
