@@ -72,7 +72,8 @@ def weights(axes: Any, rows: list[JSON], teachers: Any) -> None:
     axes.set(xscale="log", xlabel="kB of tables, mean over games")
     axes.set_xticks([3000, 6000, 12_000, 24_000, 48_000], ["3", "6", "12", "24", "48"])
     axes.minorticks_off()
-    axes.set_title("At fixed bytes, KL", fontsize=9)
+    games = {row["game"] for row in rows if row["kind"] == "sparse"}
+    axes.set_title(f"At fixed bytes, KL, {len(games)} games", fontsize=9)
 
 
 def online(axes: Any, found: JSON) -> None:
