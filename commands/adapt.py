@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparsectl.command_line.config import AdaptConfig
 from sparsectl.commands.any_rig.narrowing import bounded, narrowed
-from sparsectl.commands.any_rig.policies import FAMILIES
+from sparsectl.commands.any_rig.policies import FAMILIES, warn_outside
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import (
     atomic_path,
@@ -55,7 +55,9 @@ def adapt(config: AdaptConfig) -> dict[str, Any]:
     if not config.journals:
         raise UserError("no journal is given; name the journal.bin of a trial on this rig")
     student, family = _begun(config.policy)
-    whole = whole_rig(rig_path(config.rig), load_ranges(family))
+    ranges = load_ranges(family)
+    whole = whole_rig(rig_path(config.rig), ranges)
+    warn_outside(whole, ranges, f"any-{family}")
     check_writable(config.out)
     with locked_folder(config.out):
         asked = _asked(config, whole.text, student)

@@ -54,9 +54,8 @@ def narrowed(paths: Sequence[Path], rig: Rig, guessed: Collection[str] = ()) -> 
     windows = [window for path in paths for window in _windows(path, rig)]
     if len(windows) < LEAST_WINDOWS:
         raise UserError(
-            f"{_named(paths)} contain {len(windows)} stretches of {TICKS} ticks in which the rig "
-            f"moves, but {LEAST_WINDOWS} are needed; give journals of longer trials in which the "
-            "pole swings"
+            f"the rig moves in {len(windows)} stretches of {TICKS} ticks of {_named(paths)}, but "
+            f"{LEAST_WINDOWS} are needed; give journals of longer trials in which the pole swings"
         )
     stride = -(-len(windows) // MOST_WINDOWS)
     with Progress(desc="what the journals tell", unit="iteration", leave=False) as bar:
@@ -66,15 +65,21 @@ def narrowed(paths: Sequence[Path], rig: Rig, guessed: Collection[str] = ()) -> 
             bar.set_postfix_str(f"residual {rms:.3f} counts")
 
         found = fit(windows[::stride], start(rig), show)
-    if not found.converged:
+    residual = max(found.residual_counts)
+    if not found.converged and residual > POOR_FIT_COUNTS:
         raise UserError(
-            f"{_named(paths)} fit no rig near {rig.name}'s file (residual "
-            f"{max(found.residual_counts):.1f} counts); measure masses, length and supply, put "
-            "them in the file, and try again"
+            f"{_named(paths)} fit no rig near {rig.name}'s file (residual {residual:.1f} counts); "
+            "measure masses, length and supply, put them in the file, and try again"
         )
-    if max(found.residual_counts) > POOR_FIT_COUNTS:
+    if not found.converged:
+        # Numbers that act alike slide along each other; the motion is explained all the same.
         warn(
-            f"the residual is {max(found.residual_counts):.1f} counts, where quantisation alone "
+            f"after {found.iterations} iterations the numbers of {rig.name} still change; they "
+            f"explain the journals to {residual:.1f} counts, and are taken as they are"
+        )
+    elif residual > POOR_FIT_COUNTS:
+        warn(
+            f"the residual is {residual:.1f} counts, where quantisation alone "
             "leaves 0.3: the model lacks something that this rig has (play, slip, a loose belt?)"
         )
     _compare_masses(rig, found, guessed, paths)

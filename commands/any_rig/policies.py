@@ -20,8 +20,8 @@ from sparsectl.common.scratch import scratch_folder
 from sparsectl.common.warning import warn
 from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.ports.emulated import PREFIX
-from sparsectl.plants.bare_rig import outside_of, whole_rig
-from sparsectl.plants.drawing import load_ranges
+from sparsectl.plants.bare_rig import Whole, outside_of, whole_rig
+from sparsectl.plants.drawing import Ranges, load_ranges
 from sparsectl.plants.rig import Rig, load_rig, rig_path
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def for_rig(policy: Path, rig_name: str | None, board: str = "host") -> tuple[Pa
             f"rig {rig.name} lists [motor] duties to choose from, but {policy} gives continuous "
             "ones; leave the list out"
         )
-    for text in outside_of(whole, ranges):
-        warn(f"rig {rig.name}: {text}; {policy} was trained only within that range")
+    warn_outside(whole, ranges, str(policy))
     folder = Path("runs") / f"{policy}-{rig.name}"
     used: str | None = rig_name
     if whole.guessed:
@@ -96,6 +95,12 @@ def for_rig(policy: Path, rig_name: str | None, board: str = "host") -> tuple[Pa
             f"kick use the middle of what people build ({file})"
         )
     return _write_policy(rig, family, folder, board), used
+
+
+def warn_outside(whole: Whole, ranges: Ranges, policy: str) -> None:
+    """Warn of each number of a rig's file that lies outside what a policy was trained on."""
+    for text in outside_of(whole, ranges):
+        warn(f"rig {whole.rig.name}: {text}; {policy} was trained only within that range")
 
 
 def _exported(student: Path, rig_name: str | None, board: str) -> Path:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
+from sparsectl.common.errors import UserError
 from sparsectl.hil.identification.fit import Fit
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key
 from sparsectl.plants.motor import CurrentMotor, Motor
-from sparsectl.plants.rig import Base, Pole, Range, Rig, Start
+from sparsectl.plants.rig import Base, Pole, Range, Rig, Start, parse_rig
 
 LEAST_HALF_RANGE = 0.05
 """The least range for training, ±5 % of a value: a policy fitted to one day's friction is
@@ -23,6 +26,9 @@ def rig_toml(fit: Fit, source: str) -> str:
     """Return the rig file; `source` names what it was estimated from.
 
     Other values (starts, limits, jitter) are those of the initial rig.
+
+    Raises:
+        UserError: what was found is no rig: a mass that is negative, say.
     """
     rig = _with_ranges(fit)
     sections: dict[str, Base | Pole | Motor | CurrentMotor | Start] = {
@@ -55,7 +61,16 @@ def rig_toml(fit: Fit, source: str) -> str:
     for range_field in fields(rig.randomisation):
         low, high = getattr(rig.randomisation, range_field.name)
         lines.append(f"{range_field.name} = [{_value(low)}, {_value(high)}]")
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    try:
+        parse_rig(tomllib.loads(text), Path(f"{rig.name}.toml"))
+    except UserError as error:
+        reason = str(error).removeprefix(f"{rig.name}.toml: ")
+        raise UserError(
+            f"{source} fit no pendulum near {rig.name}'s file ({reason}); measure the lengths and "
+            "counts in it again, give the masses, and try once more"
+        ) from error
+    return text
 
 
 def _with_ranges(fit: Fit) -> Rig:

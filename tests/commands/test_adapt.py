@@ -19,10 +19,13 @@ from sparsectl import cli
 from sparsectl.command_line.config import AdaptConfig
 from sparsectl.commands import adapt as command
 from sparsectl.commands.adapt import LEARNING, STUDENT, adapt
+from sparsectl.commands.any_rig import narrowing
 from sparsectl.commands.any_rig.narrowing import bounded, narrowed
 from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.journal.journal import SIGNATURE
 from sparsectl.plants.bare_rig import whole_rig
 from sparsectl.plants.drawing import (
     draw_rig,
@@ -32,7 +35,7 @@ from sparsectl.plants.drawing import (
     load_ranges,
     rig_text,
 )
-from sparsectl.plants.rig import load_rig
+from sparsectl.plants.rig import Rig, load_rig
 from sparsectl.policy.load import load
 from sparsectl.training.any_rig.deploy import read_any, student_path, write_any, write_for_rig
 from sparsectl.training.any_rig.distill import CHECKPOINT, CURVE
@@ -186,7 +189,7 @@ def test_what_cannot_be_learnt_from_is_refused_in_a_line_and_leaves_nothing(
     for words, said in (
         ([str(none), "--rig", mine], "is not a sparsectl journal"),
         ([str(tmp_path / "missing.bin"), "--rig", mine], "missing.bin: No such file"),
-        ([str(short), "--rig", mine], "stretches of 25 ticks in which the rig moves"),
+        ([str(short), "--rig", mine], "the rig moves in 0 stretches of 25 ticks of"),
         ([str(journal), "--rig", str(other)], "is of another rig (mine): period_us is 10000"),
         ([str(journal), "--rig", "qube_servo2"], "drives 'linear.xml' alone; give any-furuta"),
         (
@@ -232,6 +235,56 @@ def test_ranges_wider_than_any_rig_is_unsure_are_cut(failed: Path) -> None:
     wide = replace(rig.randomisation, base_mass_factor=(-3.0, 9.0), rest_angle_bias_rad=(-0.1, 0.1))
     cut = bounded(replace(rig, randomisation=wide)).randomisation
     assert cut.base_mass_factor == (0.5, 2.0) and cut.rest_angle_bias_rad == (-0.1, 0.1)
+
+
+def test_numbers_that_still_change_are_taken_if_they_explain_the_journals(
+    failed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn.cache_clear()
+    whole = whole_rig(failed / "mine.toml", load_ranges("cartpole"))
+    journals = [failed / "trial" / "journal.bin"]
+    settled = narrowed(journals, whole.rig, whole.guessed)
+    assert "still change" not in capsys.readouterr().err
+    unsettled = replace(narrowing.fit(*_given(journals, whole.rig)), converged=False)
+    monkeypatch.setattr(narrowing, "fit", lambda *_: unsettled)
+    assert narrowed(journals, whole.rig, whole.guessed) == settled
+    said = capsys.readouterr().err
+    assert f"after {unsettled.iterations} iterations the numbers of mine still change" in said
+    poor = replace(unsettled, residual_counts=(0.3, 5.0))
+    monkeypatch.setattr(narrowing, "fit", lambda *_: poor)
+    with pytest.raises(UserError, match="fit no rig near mine's file .residual 5.0 counts"):
+        narrowed(journals, whole.rig, whole.guessed)
+
+
+def _given(journals: list[Path], rig: Rig) -> tuple[Any, Any, Any]:
+    """What `narrowed` gives to the fit."""
+    windows = [window for path in journals for window in narrowing._windows(path, rig)]
+    stride = -(-len(windows) // narrowing.MOST_WINDOWS)
+    return windows[::stride], narrowing.start(rig), lambda *_: None
+
+
+@pytest.mark.parametrize("family", ["cartpole", "furuta"])
+def test_a_rig_outside_of_what_was_learnt_is_named_with_its_number(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any) -> str:
+        raise UserError("the journals are not looked at")
+
+    warn.cache_clear()
+    monkeypatch.setattr(command, "narrowed", refuse)
+    table = draw_table(family, NUMBER)
+    table["base"]["limit"] = 5.0
+    (tmp_path / "mine.toml").write_text(rig_text(table), encoding="utf-8")
+    journal = tmp_path / "journal.bin"
+    journal.write_bytes(SIGNATURE)
+    config = AdaptConfig(
+        (journal,), str(tmp_path / "mine.toml"), tmp_path / "out", policy=Path(f"any-{family}")
+    )
+    with pytest.raises(UserError, match="not looked at"):
+        adapt(config)
+    said = capsys.readouterr().err
+    assert "rig mine: [base] limit is 5, outside of" in said
+    assert f"any-{family} was trained only within that range" in said
 
 
 def test_ctrl_c_before_the_journals_have_told_leaves_nothing(

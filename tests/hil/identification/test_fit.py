@@ -89,6 +89,22 @@ def test_quantisation_is_all_that_is_left(found: tuple[Plant, Fit]) -> None:
         assert residual == pytest.approx(1 / math.sqrt(12), rel=0.2)
 
 
+def test_what_is_no_rig_is_refused_in_place_of_a_file_that_nobody_can_read(
+    found: tuple[Plant, Fit],
+) -> None:
+    """A wrong length in the file can make the fit's masses negative."""
+    result = found[1]
+    at = [key(unknown) for unknown in UNKNOWNS].index("base.mass_kg")
+    values = [*result.guess.values]
+    values[at] = -0.007
+    wrong = replace(result, guess=replace(result.guess, values=tuple(values)))
+    with pytest.raises(UserError) as caught:
+        rig_toml(wrong, "journal.bin")
+    said = str(caught.value)
+    assert said.startswith(f"journal.bin fit no pendulum near {result.guess.rig().name}'s file (")
+    assert "([base] mass_kg is -0.007; it must be above 0); measure" in said and "\n" not in said
+
+
 def test_the_rig_file_holds_what_was_found(
     found: tuple[Plant, Fit], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
