@@ -98,10 +98,11 @@ class TrialConfig:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Write a self-contained HTML report of a run or a trial, or of two trials in comparison."""
+    """Write a self-contained HTML report of a run, a trial or a sweep, or of two trials in
+    comparison."""
 
     path: Positional[Path]
-    """A run's folder, a trial's folder, or a journal."""
+    """The folder of a run, a trial or a sweep, or a journal."""
     out: Path | None = None
     """The HTML file; by default report.html (for two, comparison.html) in the first one's
     folder."""

@@ -121,7 +121,9 @@ def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
     if path.is_file():
         return path.parent, path, {}
     if not path.exists():
-        raise UserError(f"no {path}; name a run's folder, a trial's folder, or a journal.bin")
+        raise UserError(
+            f"no {path}; name the folder of a run, a trial or a sweep, or a journal.bin"
+        )
     candidates = (path / "journal.bin", path / "trial" / "journal.bin")
     journal = next((one for one in candidates if one.is_file()), None)
     summary = path / "summary.json"
@@ -130,7 +132,8 @@ def _locate(path: Path) -> tuple[Path, Path | None, dict[str, Any]]:
         raise UserError(f"{summary} is not an object of stages; run the pipeline again")
     if journal is None and not summary.is_file():
         raise UserError(
-            f"{path} holds neither summary.json nor journal.bin; name a run's or a trial's folder"
+            f"{path} holds no summary.json, journal.bin or sweep.json; name the folder of a run, a "
+            "trial or a sweep"
         )
     return path, journal, stages
 

@@ -199,8 +199,8 @@ def test_a_journal_that_hardly_began_makes_a_report(run: Path, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        (None, b"", "no .*/nothing; name a run's folder"),
-        ("README", b"hello", "holds neither summary.json nor journal.bin"),
+        (None, b"", "no .*/nothing; name the folder of a run"),
+        ("README", b"hello", "holds no summary.json, journal.bin or sweep.json"),
         ("summary.json", b"{", "is not JSON"),
         ("summary.json", b"[1]", "is not an object of stages"),
         ("journal.bin", b"PK\x03\x04", "is not a sparsectl journal"),
