@@ -15,7 +15,7 @@ def leading_to(model: ModelProto, *outputs: str) -> ModelProto:
     while waiting:
         node = makers.get(waiting.pop())
         if node is not None:
-            fresh = (set(_read(node)) | set(node.output)) - names
+            fresh = (set(read_by(node)) | set(node.output)) - names
             names |= fresh
             waiting += fresh
     copy = ModelProto()
@@ -33,7 +33,7 @@ def leading_to(model: ModelProto, *outputs: str) -> ModelProto:
     return copy
 
 
-def _read(node: NodeProto) -> Iterator[str]:
+def read_by(node: NodeProto) -> Iterator[str]:
     """Yield the names that a node reads, including those in its subgraphs."""
     yield from node.input
     for attribute in node.attribute:
@@ -44,4 +44,4 @@ def _read(node: NodeProto) -> Iterator[str]:
 def _read_in(graph: GraphProto) -> Iterator[str]:
     yield from (output.name for output in graph.output)
     for node in graph.node:
-        yield from _read(node)
+        yield from read_by(node)

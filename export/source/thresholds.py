@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from sparsectl.export.source.cut import read_by
 from sparsectl.policy.activations import Float64
 
 MAX_MARGINS = 256
@@ -34,17 +35,21 @@ class Threshold:
 
 
 def thresholds(model: ModelProto) -> list[Threshold]:
-    """Return the thresholds of the graph's nodes, in order."""
+    """Return the thresholds of the graph's nodes, in order; what a node makes of constants alone,
+    such as limited weights, has none."""
     found = []
-    constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {n.output[0] for n in model.graph.node if n.op_type == "Constant"}
+    held = {tensor.name for tensor in model.graph.initializer}
+    observed = {value.name for value in model.graph.input} - held
     for node in model.graph.node:
+        if not observed.intersection(read_by(node)):
+            continue
+        observed.update(filter(None, node.output))
         name = f"{node.op_type} {(node.name or node.output[0])[:60]!r}"
         maker = MAKERS.get(node.op_type)
         if maker is not None:
             found.append(Threshold(name, *maker(node), is_sought=node.op_type not in CHOICES))
         place = POLES.get(node.op_type)
-        if place is not None and node.input[place] not in constants:
+        if place is not None and node.input[place] in observed:
             found.append(Threshold(name, (node.input[place],), list, is_sought=False))
     return found
 

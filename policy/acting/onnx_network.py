@@ -53,6 +53,9 @@ class OnnxNetwork:
             names = ", ".join(value.name for value in inputs)
             raise OtherForm(f"{path} has {len(inputs)} inputs ({names}); a policy has exactly one")
         self._input, self.observation_size = _vector(inputs[0], "input", path)
+        rows = inputs[0].shape[0]
+        if self.observation_size == 1 and isinstance(rows, int) and rows > 1:
+            raise OtherForm(f"{path}: its input may be a column or {rows} observations")
         if self.gives_index:
             self._output, self.action_size = output.name, 1
         else:

@@ -96,6 +96,8 @@ def _shape(
         return (sizes[0],), None
     if len(sizes) == 2 and sizes[1] is None and (sizes[0] or 0) > 1:
         return (sizes[0] or 0, 1), 1
+    if len(sizes) == 2 and sizes[1] == 1 and (sizes[0] or 0) > 1 and _is_column(value.name, nodes):
+        return (sizes[0] or 0, 1), None
     open_batch = sizes[0] != 1
     rest = [_width(value.name, nodes, shapes) if size is None else size for size in sizes[1:]]
     if len(sizes) == 1 or sizes[1:].count(None) > 1 or None in rest:
@@ -104,6 +106,14 @@ def _shape(
             "it with its shape"
         )
     return (1, *(size or 0 for size in rest)), 0 if open_batch else None
+
+
+def _is_column(name: str, nodes: Sequence[NodeProto]) -> bool:
+    """Return whether an input [n, 1] is one observation, as the product of weights with it shows,
+    not n observations of one value."""
+    first = next(node for node in nodes if name in node.input)
+    turned = any(a.name == "transB" and a.i for a in first.attribute)
+    return first.op_type in _WIDTH_OF_WEIGHTS and first.input[1] == name and not turned
 
 
 def _width(

@@ -126,6 +126,23 @@ def test_thresholds_are_straddled_or_named(tmp_path: Path) -> None:
     assert np.abs(found.observations).max() <= 10
 
 
+def test_limited_weights_are_no_threshold(tmp_path: Path) -> None:
+    """As brevitas writes them: whichever number of observations are run, there is none."""
+    nodes, constants = mlp("x", "sums", 4)
+    constants |= {"low": np.array(-0.5, np.float32), "high": np.array(0.5, np.float32)}
+    weight = next(name for name, value in constants.items() if value.shape[:1] == (4,))
+    constants["whole"] = constants.pop(weight)
+    nodes = [node("Clip", ["whole", "low", "high"], [weight]), *nodes]
+    limited = [*nodes, node("Clip", ["sums", "low", "high"], ["action"])]
+    shown = write_file(tmp_path / "model.onnx", limited, constants, {"x": ["b", 4]})
+    source = OnnxSource(shown, None, (4, 1))
+    kinds = {name.split()[0] for name in source.thresholds}
+    assert kinds == {"Clip"} and len(source.thresholds) == 2, "those of the action"
+    for rows in (1, 2, 4, 7, 64):
+        observations = np.random.default_rng(3).normal(size=(rows, 4)).astype(np.float32)
+        assert source.margins(observations).shape == (rows, 2)
+
+
 def test_the_normaliser_is_found_in_each_spelling(tmp_path: Path) -> None:
     constants = {
         "mean": MEAN,

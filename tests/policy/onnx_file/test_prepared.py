@@ -174,3 +174,30 @@ def test_a_cell_inside_a_function_keeps_its_state(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     assert read_onnx(path).state_size == 4
     assert load_acting(path).recurrent is not None
+
+
+@pytest.mark.parametrize("is_column", [True, False])
+def test_a_column_and_a_batch_of_single_values(is_column: bool, tmp_path: Path) -> None:
+    """Which of the two [4, 1] is, the product with it shows."""
+    numbers = np.random.default_rng(3).normal(size=(2, 4)).astype(np.float32)
+    if is_column:
+        product = helper.make_node("MatMul", ["w", "x"], ["s"])
+        tensor, made = numpy_helper.from_array(numbers, "w"), [2, 1]
+    else:
+        product = helper.make_node("MatMul", ["x", "w"], ["s"])
+        tensor, made = numpy_helper.from_array(numbers[:, :1].T.copy(), "w"), [4, 2]
+    nodes = [product, helper.make_node("Tanh", ["s"], ["action"])]
+    ends = [helper.make_tensor_value_info("x", 1, [4, 1])]
+    ends.append(helper.make_tensor_value_info("action", 1, made))
+    graph = helper.make_graph(nodes, "policy", ends[:1], ends[1:], [tensor])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(
+        helper.make_model(graph, ir_version=8, opset_imports=OPSETS[:1]).SerializeToString()
+    )
+    given = np.random.default_rng(4).normal(size=(4, 1)).astype(np.float32)
+    rows = given.reshape(1, 4) if is_column else given
+    expected = onnxruntime.InferenceSession(path).run(None, {"x": given})[0].reshape(len(rows), 2)
+    for found in (read_onnx(path).forward(rows), load_acting(path).act(rows)):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    config = ExportConfig(path, tmp_path / "out", encoding="dense", observations=200)
+    assert export_policy(config)["bit_exact"]
