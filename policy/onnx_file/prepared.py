@@ -33,6 +33,8 @@ _MOVERS = frozenset(
     "Identity Transpose Reshape Flatten Squeeze Unsqueeze Slice Split Gather".split()
 )
 """Operators that move the elements of their first input about, of whichever type they are."""
+_SIZES = ("Shape", "Size")
+"""Operators that do not look at the elements."""
 
 
 def prepared(model: ModelProto) -> ModelProto:
@@ -125,7 +127,7 @@ def _moved_until_cast(graph: GraphProto, value: ValueInfoProto) -> set[str] | No
     names = {value.name}
     inner = {name for node in graph.node for each in _inner(node) for name in each.input}
     for node in graph.node:
-        if not names.intersection(node.input):
+        if not names.intersection(node.input) or node.op_type in _SIZES:
             continue
         if node.op_type == "Cast" and any(
             a.name == "to" and a.i in _FLOATS for a in node.attribute

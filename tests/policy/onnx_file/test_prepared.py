@@ -18,7 +18,7 @@ from sparsectl.policy.load import load_acting
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
 
 OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
-DTYPES = {
+DTYPES: dict[int, Any] = {
     TensorProto.BOOL: np.bool_,
     TensorProto.UINT8: np.uint8,
     TensorProto.INT8: np.int8,
@@ -39,6 +39,7 @@ def model_of(
         numpy_helper.from_array(random.normal(size=(4, 2)).astype(np.float32), "w"),
         numpy_helper.from_array(np.array([-1, 4], np.int64), "flat"),
         numpy_helper.from_array(np.array([1], np.int64), "one"),
+        numpy_helper.from_array(np.array([4], np.int64), "four"),
     ]
     last = [helper.make_node("MatMul", ["h", "w"], ["action"])]
     given = helper.make_tensor_value_info("x", kind, shape)
@@ -61,6 +62,15 @@ MOVED: dict[str, tuple[list[Any], list[NodeProto]]] = {
             to_float("r", "h"),
         ],
     ),
+    "its size is looked at": (
+        ["batch", 2, 2],
+        [
+            helper.make_node("Shape", ["x"], ["all"], end=1),
+            helper.make_node("Concat", ["all", "four"], ["sizes"], axis=0),
+            to_float("x", "f"),
+            helper.make_node("Reshape", ["f", "sizes"], ["h"]),
+        ],
+    ),
     "cast to double": (
         ["batch", 4],
         [helper.make_node("Cast", ["x"], ["d"], to=TensorProto.DOUBLE), to_float("d", "h")],
@@ -79,7 +89,11 @@ def test_an_input_of_whole_numbers(form: str, kind: int, tmp_path: Path) -> None
     session = onnxruntime.InferenceSession(model.SerializeToString())
     expected = session.run(None, {"x": given.reshape(20, *shape[1:])})[0]
     np.testing.assert_allclose(policy.forward(given.astype(np.float32)), expected, 1e-5, 1e-5)
-    limits = {TensorProto.BOOL: (0, 1), TensorProto.UINT8: (0, 255), TensorProto.INT8: (-128, 127)}
+    limits: dict[int, Any] = {
+        TensorProto.BOOL: (0, 1),
+        TensorProto.UINT8: (0, 255),
+        TensorProto.INT8: (-128, 127),
+    }
     found = {(signal.low, signal.high) for signal in policy.observation}
     assert found == {limits.get(kind, (None, None))}
 
