@@ -139,6 +139,11 @@ def bounded(rig: Rig) -> Rig:
 def _windows(path: Path, rig: Rig) -> list[Window]:
     journal = read_journal(path)
     _check_rig(journal, rig, path)
+    if journal.dropped_bytes:
+        warn(
+            f"{path} is torn: its last {journal.dropped_bytes:,} bytes, from the first damaged "
+            "record on, are not read"
+        )
     return moving(read_samples(journal))
 
 

@@ -256,6 +256,23 @@ def test_numbers_that_still_change_are_taken_if_they_explain_the_journals(
         narrowed(journals, whole.rig, whole.guessed)
 
 
+def test_a_torn_journal_is_learnt_from_as_far_as_it_is_whole(
+    failed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn.cache_clear()
+    rig = whole_rig(failed / "mine.toml", load_ranges("cartpole")).rig
+    content = (failed / "trial" / "journal.bin").read_bytes()
+    torn = tmp_path / "torn.bin"
+    torn.write_bytes(content[: len(content) // 2])
+    assert narrowing._windows(torn, rig)
+    said = capsys.readouterr().err
+    assert (
+        "torn.bin is torn: its last " in said and "bytes, from the first damaged record on" in said
+    )
+    narrowing._windows(failed / "trial" / "journal.bin", rig)
+    assert capsys.readouterr().err == ""
+
+
 def _given(journals: list[Path], rig: Rig) -> tuple[Any, Any, Any]:
     """What `narrowed` gives to the fit."""
     windows = [window for path in journals for window in narrowing._windows(path, rig)]
