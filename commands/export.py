@@ -74,7 +74,8 @@ def check_export(config: ChooseConfig) -> list[Target]:
         The boards that are named.
 
     Raises:
-        UserError: there is no such package, prefix, board or encoding, or a limit without a board.
+        UserError: there is no such package, prefix, board, encoding or calibration file, or a limit
+            without a board.
     """
     find_package(config.package)
     check_prefix(config.prefix)
@@ -87,6 +88,12 @@ def check_export(config: ChooseConfig) -> list[Target]:
         )
     check_encoding(config.encoding)
     check_settings(config)
+    if config.calibration is not None and not config.calibration.is_file():
+        # Told once here, and not as what keeps each of the encodings from the board.
+        raise UserError(
+            f"--calibration is {config.calibration}, which is no file; give an .npz with "
+            "'observations', as `collect` writes it"
+        )
     return targets
 
 

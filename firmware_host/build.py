@@ -149,7 +149,7 @@ def _link(
         memory = "flash" if over.group(1).lower() in ("text", "flash") else "ram"
         raise UserError(
             f"firmware with {policy_dir} is {over.group(2)} bytes too large for the {memory} of "
-            f"{board.name}; keep fewer weights, or export for that board"
+            f"{board.name}; keep fewer weights, export for that board, or take a larger one"
         ) from error
 
 
@@ -180,7 +180,7 @@ def _check_sizes(board: Board, sizes: dict[str, Any], policy_dir: Path) -> None:
         if there is not None and taken > there:
             raise UserError(
                 f"firmware with {policy_dir} takes {taken} bytes of {name} on {board.name}, which "
-                f"has {there}; keep fewer weights, or export for that board"
+                f"has {there}; keep fewer weights, export for that board, or take a larger one"
             )
 
 

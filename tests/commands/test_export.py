@@ -135,6 +135,7 @@ def test_nothing_fits_says_what_comes_nearest(model: Path, tmp_path: Path) -> No
         ({"board": ("host",), "error": -1.0}, "--error is -1.0; give a number over 0"),
         ({"error": float("nan")}, "--error is nan; give a number over 0"),
         ({"board": ("host",), "encoding": "origami"}, "encoding 'origami' is not known"),
+        ({"board": ("host",), "calibration": Path("no.npz")}, "--calibration is no.npz, which is"),
     ],
 )
 def test_mistakes(model: Path, tmp_path: Path, change: dict[str, object], message: str) -> None:
