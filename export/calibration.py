@@ -127,7 +127,9 @@ def _read(path: Path, size: int, choose: Callable[[int], Chosen]) -> Float32:
                     f"{path} stores {KEY} column by column; save them with numpy.ascontiguousarray"
                 )
             rows = _chosen_rows(member, shape, dtype, choose(shape[0]))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; mend that") from error
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise UserError(f"{path} is not an .npz with an array {KEY!r}; give a dataset") from error
     if rows is None:
         raise UserError(f"{path} has {KEY} that are not finite; collect the dataset again")

@@ -11,7 +11,7 @@ def check_model_file(path: Path, limit_bytes: int) -> None:
     """Refuse a path that is not a file, and a file over the limit, before any of it is read.
 
     Raises:
-        UserError: the path is missing, a folder, empty, or over the limit.
+        UserError: the path is missing, a folder, empty, over the limit, or may not be read.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the file of a model in it")
@@ -24,3 +24,7 @@ def check_model_file(path: Path, limit_bytes: int) -> None:
         raise UserError(
             f"{path} has {size} bytes; a policy for a microcontroller has at most {limit_bytes}"
         )
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; mend that") from error

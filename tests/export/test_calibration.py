@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.calibration import COUNT, other_observations, read_observations
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
+from sparsectl.policy.load import load
 from tests.policy.graphs import random_graph, student_metadata, student_tensors, write_student
 
 GRAPH = random_graph((5, 24, 16, 1), 0.3, 1)
@@ -79,3 +81,17 @@ def test_what_is_no_dataset_is_one_line(
     with pytest.raises(UserError, match=complaint) as caught:
         export_policy(config)
     assert "\n" not in str(caught.value) and not config.out.exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "student.safetensors", "observations.npz"])
+def test_a_file_without_permission_is_told_as_that(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"something")
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("root reads every file")
+    with pytest.raises(UserError, match=f"cannot read .*{name}: Permission denied"):
+        if path.suffix == ".npz":
+            read_observations(path, 4)
+        else:
+            load(path)
