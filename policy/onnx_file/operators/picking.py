@@ -15,7 +15,7 @@ from sparsectl.policy.onnx_file.symbol import FLOAT, Symbol, constants, joined, 
 from sparsectl.policy.onnx_file.tensors import Array
 
 MOST_TABLED = 1_000
-_NO_END = 2**31 - 1
+_NO_END = 10**9  # as tf2onnx writes it; others write the greatest whole number
 
 
 def _kept(value: Symbol | Array) -> int | None:

@@ -190,6 +190,17 @@ DRESSES: dict[str, tuple[list[tuple[Any, ...]], dict[str, Any]]] = {
         ],
         {"out_shape": ("batch", 1)},
     ),
+    "values reordered as TensorFlow's masks do": (
+        [
+            (
+                "Slice",
+                ["x", *map(np.int64, ([0, 10**9], [10**9, -(10**9)], [0, 1], [1, -1]))],
+            ),
+            *HEAD,
+            *TAIL,
+        ],
+        {},
+    ),
     "values reordered as torch's newer exporter does": (
         [
             ("Transpose", ["x"], {"perm": [1, 0]}),
