@@ -32,8 +32,10 @@ OBSERVATION_SIGNALS: Final = 5
 
 CONTROL_STACK_BYTES: Final = 256
 """The most stack that the control tick needs besides the policy's own."""
-_STATE_BYTES: Final = 2 * 4
-"""Bytes of stack per value of a recurrent policy's state while golden vectors are replayed."""
+_STATES: Final = 2
+"""Numbers of states of a recurrent policy on the stack while golden vectors are replayed."""
+_WHOLE_STATE: Final = "POLICY_STATE_IS_WHOLE"
+"""What policy.h defines if a value of the state takes two bytes, not four."""
 
 ELF: Final = "firmware.elf"
 SUMMARY: Final = "build.json"
@@ -87,7 +89,8 @@ def build_firmware(
         (folder / "firmware_config.h").write_text(header)
         objects = _compile(target, policy_dir, folder, flags, policy)
         _link(target, objects, folder / ELF, flags, policy_dir)
-        stack = _policy_stack_bytes(objects[0]) + _STATE_BYTES * policy.state_size
+        value = 2 if _WHOLE_STATE in (policy_dir / "policy.h").read_text("utf-8") else 4
+        stack = _policy_stack_bytes(objects[0]) + _STATES * value * policy.state_size
         sizes = _sizes(target, folder / ELF, stack)
         _check_sizes(target, sizes, policy_dir)
         for path in folder.iterdir():

@@ -24,6 +24,7 @@ from sparsectl.export.encodings.dense_rows import (
     rows_assembly,
     rows_runtime,
     slices,
+    sums_on_avr,
     whole,
     whole_columns,
 )
@@ -135,7 +136,10 @@ class DenseFixed:
 
         def parts(style: CStyle) -> FixedParts:
             calls = {each.name: style.render(avr_gru.DECLARATION, name=each.name) for each in cells}
-            return FixedParts("int16_t", _arrays, on_avr=on_avr, in_assembly=calls)
+            sums = None
+            if on_avr:
+                sums = (style.render(ON_AVR), sums_on_avr(policy, cells, dtype))
+            return FixedParts("int16_t", _arrays, on_avr=on_avr, in_assembly=calls, fewer_sums=sums)
 
         encoded = fixed_encoded(
             self, policy, codes, lambda style: [_runtime(policy, dtype, style), *places], parts

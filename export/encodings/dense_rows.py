@@ -5,6 +5,7 @@ a time, each layer's by one call, which is in assembly on Cortex-M and on AVR.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,15 +111,43 @@ def avr_cells(policy: FixedPolicy, sum_bits: int) -> list[Cell]:
     return [each for each in steps if isinstance(each, Cell) and avr_gru.serves(each, sum_bits)]
 
 
+def packed_layers(policy: FixedPolicy, cells: Sequence[Cell]) -> set[int]:
+    """Return the layers whose sums only cells in assembly read, on AVR."""
+    return {
+        index
+        for index, layer in enumerate(policy.layers)
+        if not layer.ends and all(step in cells for step in layer.steps if isinstance(step, Cell))
+    }
+
+
+def sums_on_avr(policy: FixedPolicy, cells: Sequence[Cell], dtype: np.dtype[Any]) -> int:
+    """Return how many int32_t the sums of any layer take on AVR."""
+    packed, taken = packed_layers(policy, cells), [1]
+    for index in range(len(policy.layers)):
+        for matrix in matrices(policy, index):
+            is_packed = index in packed and not matrix.is_shifted
+            size = avr_rows.packed_bytes(dtype.itemsize) if is_packed else 4
+            taken.append(size * ((0 if matrix.is_shifted else matrix.row) + matrix.rows))
+    return -(-max(taken) // 4)
+
+
 def rows_assembly(
     policy: FixedPolicy, dtype: np.dtype[Any], cells: Sequence[Cell], style: CStyle
 ) -> str:
     """Return policy.S with policy_rows and, for AVR, the sums of each layer and recurrent units."""
     parts = [cortex_m_dense.rows_assembly(dtype == np.int8, style)]
     if has_avr(policy):
-        layers = [each for index in range(len(policy.layers)) for each in _layers(policy, index)]
+        packed = packed_layers(policy, cells)
+        layers = [
+            replace(each, is_packed=index in packed and not each.matrices[0].is_shifted)
+            for index in range(len(policy.layers))
+            for each in _layers(policy, index)
+        ]
         parts.append(avr_rows.assembly(layers, dtype.itemsize, style))
-        parts += [avr_gru.assembly(each, style) for each in cells]
+        for index, layer in enumerate(policy.layers):
+            size = avr_rows.packed_bytes(dtype.itemsize) if index in packed else 4
+            own = [each for each in layer.steps if each in cells and isinstance(each, Cell)]
+            parts += [avr_gru.assembly(each, size, style) for each in own]
     return "\n".join(parts)
 
 

@@ -18,7 +18,10 @@ from sparsectl.commands.build import build
 from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json
+from sparsectl.common.signal_ranges import Pair
 from sparsectl.common.warning import warn
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.build import SUMMARY
 from sparsectl.firmware_host.config import BuildConfig
@@ -77,6 +80,46 @@ def test_a_bare_rig_file_swings_up_and_balances(
     built = build(BuildConfig(policy, rig="mine.toml"))
     assert (folder / "policy" / "policy.c").stat().st_mtime_ns == before  # it was there already
     assert built["board"] == "host" and (folder / "firmware" / SUMMARY).is_file()
+
+
+ON_AN_UNO = {
+    ANY: ("sensorsini_cartpole", (0.2, 2.0, 1.0, 1.0, 20.0)),
+    ANY_ARM: ("qube_servo2", (2.4, 25.0, 1.0, 1.0, 30.0)),
+}
+"""The rig, and how far each signal goes to either side."""
+
+
+@pytest.mark.parametrize("policy", ON_AN_UNO, ids=str)
+def test_it_fits_an_uno_in_bytes_and_balances_there(policy: Path, here: Path) -> None:
+    need("avr-gcc", "simavr")
+    rig, ranges = ON_AN_UNO[policy]
+    folder, _ = policies.for_rig(policy, rig)
+    out = Path("uno")
+    export_policy(
+        ExportConfig(
+            folder,
+            out,
+            encoding="dense-int8",
+            range=tuple(Pair(-far, far) for far in ranges),
+            error=0.5,
+            vectors=16,
+            observations=500,
+        )
+    )
+    built = build(BuildConfig(out, board="arduino-uno", rig=rig))
+    assert built["flash_bytes"] <= built["flash_limit"] and built["tick_share"] < 0.3
+    command = TrialCommand(
+        policy=out,
+        rig=rig,
+        board="arduino-uno",
+        mode="pil",
+        clock="fast",
+        seconds=2.0,
+        disturbances=0,
+        out=Path("trial"),
+        report=False,
+    )
+    assert trial(command)["balanced"]
 
 
 @pytest.mark.parametrize(

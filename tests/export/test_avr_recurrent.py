@@ -61,8 +61,13 @@ EVERY_ARGUMENT = """\
             drawn = drawn * 1664525u + 1013904223u;
             x[k] = (int16_t)(((int32_t)drawn >> 16) / divisor);
         }
-        policy_layer0_gru(sum, x, y, curve_table);
         layer0_gru(sum, x, asked);
+        uint8_t *packed = (uint8_t *)sum; /* as policy.S takes them */
+        for (unsigned k = 0; k < 8; k++) {
+            const int32_t whole = sum[k];
+            memcpy(packed + k * sum_bytes, &whole, sum_bytes);
+        }
+        policy_layer0_gru(sum, x, y, curve_table);
         differ += y[0] != asked[0] || y[1] != asked[1];
     }
     action[0] = (float)differ;
@@ -83,19 +88,21 @@ def test_units_beside_their_c(unit: Cell, tmp_path: Path) -> None:
     least = [32 - sum_bits, 32 - sum_bits, 32 - sum_bits, 16 - drops[3]]
     before = [
         "#include <stdint.h>",
+        "#include <string.h>",
         "#include <avr/pgmspace.h>",
         "#define READ_I16(p) ((int16_t)pgm_read_word(p))",
         f"static const int16_t curve_table[] PROGMEM = {{{table}}};",
         f"static const uint8_t least[] = {{{', '.join(str(max(each, 0)) for each in least)}}};",
         f"static const int32_t edges[] = {{{', '.join(map(str, edges))}}};",
         f"static const uint8_t drops[] = {{{', '.join(map(str, drops[:3]))}}};",
+        f"static const uint8_t sum_bytes = {sum_bits // 8};",
         f"static const int divisor = {2 ** (15 - unit.exponent) * 2};",
         "void policy_layer0_gru(const int32_t *, const int16_t *, int16_t *, const int16_t *);",
         *unit.functions("int16_t", CStyle()),
     ]
     source = folder / "policy.c"
     source.write_text("\n".join(before) + source.read_text())
-    (folder / "policy.S").write_text(avr_gru.assembly(unit, CStyle()))
+    (folder / "policy.S").write_text(avr_gru.assembly(unit, sum_bits // 8, CStyle()))
     build = tmp_path / "build"
     build.mkdir()
     seeds = np.arange(20, dtype=np.float32)

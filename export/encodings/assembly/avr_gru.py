@@ -21,7 +21,7 @@ _OPERANDS: Final = ("reset", "recurrent", "input", "update")
 _SAVED: Final = (*range(2, 11), 16, 17, 28, 29)
 
 DECLARATION: Final = """\
-/* As in the other form of this; written in {{policy}}.S. */
+/* As in the other form of this; written in {{policy}}.S, which reads sums as it stores them. */
 void {{policy}}_{{name}}(const int32_t *sum, const int16_t *x, int16_t *y, const int16_t *table);
 
 static void {{name}}(const int32_t *sum, const int16_t *x, int16_t *y)
@@ -48,14 +48,14 @@ def serves(cell: Cell, sum_bits: int) -> bool:
     )
 
 
-def assembly(cell: Cell, style: CStyle) -> str:
-    """Return policy.S with the units of a layer."""
+def assembly(cell: Cell, sum_bytes: int, style: CStyle) -> str:
+    """Return policy.S with the units of a layer, whose sums have three or four bytes each."""
     named = {operand.name: operand for operand in cell.operands}
     reads: dict[str, str] = {}
     at = 0  # the byte of the sums to which Y points
     for name in _OPERANDS:
-        first = 4 * named[name].start
-        reads[name] = lines([*_moved(first - at), *_loaded(named[name])])
+        first = sum_bytes * named[name].start
+        reads[name] = lines([*_moved(first - at), *_loaded(named[name], sum_bytes)])
         at = first
     return style.render(
         _TEMPLATE,
@@ -64,6 +64,7 @@ def assembly(cell: Cell, style: CStyle) -> str:
         push=lines(f"push r{register}" for register in _SAVED),
         pop=lines(f"pop r{register}" for register in reversed(_SAVED)),
         units=cell.units,
+        bytes=sum_bytes,
         state=lines(_moved(2 * named["state"].start, "r26", "r27")),
         **reads,
         gate=lines(_curve(is_gate=True)),
@@ -71,7 +72,7 @@ def assembly(cell: Cell, style: CStyle) -> str:
         product=lines(_PRODUCT),
         gated=lines(["lsl r23", "rol r24", "rol r25", "rol r18"] * (GATE_BITS - cell.gated_drop)),
         fresh=lines(_rounded(cell.fresh_drop)),
-        next=lines(_moved(4 - at)),
+        next=lines(_moved(sum_bytes - at)),
     )
 
 
@@ -80,7 +81,7 @@ def _moved(by: int, low: str = "r28", high: str = "r29") -> list[str]:
     return [f"subi {low}, lo8({-by})", f"sbci {high}, hi8({-by})"] if by else []
 
 
-def _loaded(operand: Operand) -> Iterator[str]:
+def _loaded(operand: Operand, sum_bytes: int) -> Iterator[str]:
     """Yield the instructions that load a sum shifted right by the operand's drop, of which 23 bits
     are left, to r24:r23:r22: to the right by the bits beyond whole bytes, or to the left by what is
     missing to a byte, whichever takes less."""
@@ -89,7 +90,7 @@ def _loaded(operand: Operand) -> Iterator[str]:
     last = 22 + (3 if to_left else 2)
     for register in range(22, last + 1):
         place = first + register - 22
-        if place < 4:
+        if place < sum_bytes:
             yield f"ldd r{register}, Y+{place}"
         else:
             yield from (f"mov r{register}, r{register - 1}", f"lsl r{register}")
@@ -143,8 +144,9 @@ _TEMPLATE: Final = """\
 #if {{condition}}
 
 /* void {{name}}(const int32_t *sum, const int16_t *x, int16_t *y, const int16_t *table):
- * as in {{policy}}.c. Y sums, X states, r5:r4 results, r3:r2 the table; r6 is 0 and r7 the units \
-left. */
+ * as in {{policy}}.c. Y sums of {{bytes}} bytes, X states, r5:r4 results, r3:r2 the table; r6 is \
+0 and r7
+ * the units left. */
     .text
     .global {{name}}
     .type {{name}}, @function

@@ -65,6 +65,9 @@ class Layer:
     name: str
     """Of the function, without the prefix."""
     matrices: tuple[FixedMatrix, ...]
+    is_packed: bool = False
+    """True if the sums are stored in as many bytes as they are computed with, for assembly to read;
+    False if each is an int32_t."""
 
 
 def assembly(layers: Sequence[Layer], weight_bytes: int, style: CStyle) -> str:
@@ -74,17 +77,26 @@ def assembly(layers: Sequence[Layer], weight_bytes: int, style: CStyle) -> str:
     weight_bytes: 1 or 2.
     """
     form = _FORMS[weight_bytes]
-    groups = [grouped(each.rows, form) for layer in layers for each in layer.matrices]
-    sizes = sorted({size for each in groups for size in each}, reverse=True)
+    groups = {
+        (size, layer.is_packed)
+        for layer in layers
+        for each in layer.matrices
+        for size in grouped(each.rows, form)
+    }
     functions = [_function(layer, form, style) for layer in layers]
     return style.render(
         _TEMPLATE,
         condition=style.render(CONDITION),
         bits=8 * weight_bytes,
-        groups="".join(_group(size, form, style) for size in sizes),
+        groups="".join(_group(*each, form, style) for each in sorted(groups, reverse=True)),
         functions="".join(functions),
         tables="".join(_table(layer, form, style) for layer in layers),
     )
+
+
+def packed_bytes(weight_bytes: int) -> int:
+    """Return the bytes of a packed sum."""
+    return _FORMS[weight_bytes].sum_bytes
 
 
 def grouped(rows: int, form: _Form) -> tuple[int, ...]:
@@ -107,7 +119,11 @@ def grouped(rows: int, form: _Form) -> tuple[int, ...]:
     return tuple(sorted(best(rows)[1], reverse=True))
 
 
-def _group(rows: int, form: _Form, style: CStyle) -> str:
+def _group_name(rows: int, is_packed: bool, style: CStyle) -> str:
+    return f".L{style.prefix}_{rows}_rows" + ("_packed" if is_packed else "")
+
+
+def _group(rows: int, is_packed: bool, form: _Form, style: CStyle) -> str:
     """Return the subroutine for a group: its sums from Z and X to Y."""
     used = form.sums[: rows * form.sum_bytes]
     by_row = [used[at : at + form.sum_bytes] for at in range(0, len(used), form.sum_bytes)]
@@ -116,11 +132,11 @@ def _group(rows: int, form: _Form, style: CStyle) -> str:
     column = lines([*value, *(line for row in by_row for line in product(form, row))])
     return style.render(
         _GROUP,
-        rows=rows,
+        name=_group_name(rows, is_packed, style),
         biases=lines(f"lpm r{register}, Z+" for register in used),
         column=column,
         count=f"r{form.count}",
-        stores=lines(line for row in by_row for line in _store(form, row)),
+        stores=lines(line for row in by_row for line in _store(form, row, is_packed)),
     )
 
 
@@ -149,27 +165,29 @@ def _word_product(form: _Form, row: Sequence[int]) -> Iterator[str]:
         yield from (f"add {sums[1]}, r0", f"adc {sums[2]}, r1", f"adc {sums[3]}, {sign}")
 
 
-def _store(form: _Form, row: Sequence[int]) -> Iterator[str]:
-    """Yield the instructions that store a sum, as one of 32 bits."""
+def _store(form: _Form, row: Sequence[int], is_packed: bool) -> Iterator[str]:
+    """Yield the instructions that store a sum, unless packed as one of 32 bits."""
     yield from (f"st Y+, r{register}" for register in row)
-    if form.sum_bytes == 3:
+    if form.sum_bytes == 3 and not is_packed:
         sign = f"r{form.sign}"
         yield from (f"lsl r{row[-1]}", f"sbc {sign}, {sign}", f"st Y+, {sign}")
 
 
 def _function(layer: Layer, form: _Form, style: CStyle) -> str:
     body: list[str] = []
+    is_narrow = form.sum_bytes == 3
     at = 0  # the column to which X points
     for matrix in layer.matrices:
         body += _moved("r26", "r27", 2 * (matrix.column - at))
         body.append("set" if matrix.columns % 2 else "clt")
         at = matrix.column
         for size in grouped(matrix.rows, form):
-            body.append(f"rcall .L{style.prefix}_{size}_rows")
+            body.append(f"rcall {_group_name(size, layer.is_packed, style)}")
             body += _moved("r26", "r27", -2 * matrix.columns)
     return style.render(
         _FUNCTION,
         name=style.name(layer.name),
+        packed=", whose sums have three bytes each" if layer.is_packed and is_narrow else "",
         push=lines(f"push r{register}" for register in _SAVED),
         body=lines(body),
         pop=lines(f"pop r{register}" for register in reversed(_SAVED)),
@@ -224,7 +242,7 @@ through the
 
 _GROUP: Final = """\
 
-.L{{policy}}_{{rows}}_rows:
+{{name}}:
     lpm {{count}}, Z+
 {{biases}}    brtc 1f
     rjmp 2f
@@ -239,7 +257,7 @@ _GROUP: Final = """\
 
 _FUNCTION: Final = """\
 
-/* void {{name}}(const int16_t *x, int32_t *sums) */
+/* void {{name}}(const int16_t *x, int32_t *sums){{packed}} */
     .global {{name}}
     .type {{name}}, @function
 {{name}}:

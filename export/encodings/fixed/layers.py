@@ -86,6 +86,8 @@ class FixedParts:
     """True if the policy has a form for AVR; values are then int16_t."""
     in_assembly: Mapping[str, str] = field(default_factory=dict)
     """By the name of a cell, the C that calls its form in policy.S on AVR."""
+    fewer_sums: tuple[str, int] | None = None
+    """A condition of the preprocessor, and how many int32_t all sums take where it holds."""
 
     @classmethod
     def plain(cls, value_type: str) -> FixedParts:
@@ -194,7 +196,10 @@ def _body(
             layers += _activate(index, layer, y, False, style)
         read, x = x, y
     actions = actions_of(policy, style)
-    lines = [*parts.arrays(ValueArrays.of(policy)), *_sums_and_floats(policy, actions)]
+    lines = [
+        *parts.arrays(ValueArrays.of(policy)),
+        *_sums_and_floats(policy, actions, parts.fewer_sums),
+    ]
     lines += ["", *_observe_lines(style)]
     if actions is not None:
         place = policy.graph.observation_size - style.state_size
@@ -211,14 +216,21 @@ def _body(
     return (*lines, *action_lines(policy.graph, "values", style.literal)[:actions])
 
 
-def _sums_and_floats(policy: FixedPolicy, actions: int | None) -> list[str]:
+def _sums_and_floats(
+    policy: FixedPolicy, actions: int | None, fewer: tuple[str, int] | None
+) -> list[str]:
     """Return the declarations of the arrays of sums and of floats; `actions`: the number of the
     last layer's results that are floats, if not all."""
     last = len(policy.layers) - 1
     sums = [_sums(policy, index) for index in range(len(policy.layers))]
     floats = [la.layer.outputs for la in policy.layers[:-1] if not la.integer]
     floats.append(actions or policy.layers[last].layer.outputs)
-    return [f"int32_t sums[{max(sums)}];", f"float values[{max(floats)}];"]
+    declared = [f"int32_t sums[{max(sums)}];"]
+    if fewer:
+        condition, count = fewer
+        fewer_sums = f"int32_t sums[{count}];"
+        declared = [f"#if {condition}", fewer_sums, "#else", *declared, "#endif"]
+    return [*declared, f"float values[{max(floats)}];"]
 
 
 def _sums(policy: FixedPolicy, index: int) -> int:
