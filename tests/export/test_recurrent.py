@@ -85,6 +85,18 @@ def test_a_state_in_whole_numbers(encoding: str, tmp_path: Path) -> None:
     assert np.allclose(state.floats(start), graph.initial_state(), atol=2.0 ** -min(state.exponent))
 
 
+@pytest.mark.parametrize("encoding", FIXED)
+def test_a_state_that_stays_small(encoding: str, tmp_path: Path) -> None:
+    """Its scale is no finer than its tanh."""
+    graph = simplify(random_recurrent((3,)))
+    met = met_by(graph)
+    met[:, -graph.state_size :] *= 0.1
+    policy = encode(encoding, graph, met)
+    observations, resets = sequence(graph, 200)
+    c = written(policy, tmp_path, CStyle())
+    assert same_bits(policy.run(observations, resets), c.run(observations, resets))
+
+
 @given(recurrent_graphs(8), st.sampled_from(["dense", "csr"]), st.booleans())
 @settings(max_examples=6, deadline=None)
 def test_any_recurrent_policy_in_c(graph: PolicyGraph, encoding: str, is_portable: bool) -> None:

@@ -266,7 +266,8 @@ class CellLayer:
             source = self._source(slice(start, start + units), role)
             if role == _STATE:
                 if source.is_value and segment.activation in _UPDATED:
-                    exponent = source.exponent  # the next state in the form of the last one
+                    # The next state in the form of the last one.
+                    exponent = min(source.exponent, MOST_BITS)
                 exponent = min(exponent, source.bits_for(GREATEST))
                 reach = source.at(exponent)
                 bits = exponent

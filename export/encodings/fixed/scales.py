@@ -34,6 +34,7 @@ from sparsectl.export.encodings.fixed.cells import has_cells, state_groups, with
 from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
 from sparsectl.export.encodings.fixed.matrix import Int
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy
+from sparsectl.export.encodings.fixed.steps import MOST_BITS
 from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.activations.recurrent import CELLS
 from sparsectl.policy.graph import Layer, PolicyGraph, in_parts
@@ -202,7 +203,7 @@ class _Scaling:
                 room[group] = self.limits[0] + 1
         scale = power_of_two(fitting(ranges[0], room))
         for group in groups:
-            scale[group] = scale[group].min()
+            scale[group] = min(scale[group].min(), 2.0**MOST_BITS)  # as fine as its tanh
         most = np.minimum(room, _INPUT_LIMIT)
         greatest = np.clip(np.ceil(ranges[0] * scale), 1, most).astype(np.int64)
         exponent, bounds = exponent_of(scale), Bounds(-greatest, greatest)
