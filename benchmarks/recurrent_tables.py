@@ -14,6 +14,8 @@ NETWORKS = {
     "dense": "22-16-GRU16-4",
     "sparse": "the same, a fifth of the weights",
     "student": "5-GRU20-1",
+    "any-cartpole": "`any-cartpole`, 5-GRU22-1",
+    "any-furuta": "`any-furuta`, 5-GRU22-1",
 }
 MOST = 3
 """Encodings a network and core, the fastest first."""
@@ -74,3 +76,22 @@ def _mark(results: dict[str, Any]) -> str:
         f"student on the ATmega328P, {'met' if share <= results['share_mark'] else 'missed'} "
         f"({share:.0%} by {small['name']})."
     )
+
+
+def encoded_any_rig() -> list[str]:
+    """Return on how many drawn rigs the policies for any pendulum balance in small encodings."""
+    results = read_json(RESULT.with_name("encoded_any_rig.json"))
+    lines = [table_row(["rigs", "as", "balanced", "95 % interval", "mean reward of 10 s"])]
+    lines.append(table_row(["---"] * 5))
+    for family, rows in results["families"].items():
+        for name, row in rows.items():
+            share = row["balanced"] / results["rigs"]
+            cells = [
+                f"drawn, of `any-{family}`",
+                name,
+                f"{row['balanced']} of {results['rigs']} ({share:.1%})",
+                f"{row['share_low']:.1%} to {row['share_high']:.1%}",
+                f"{row['mean_reward']:.2f}",
+            ]
+            lines.append(table_row(cells))
+    return lines
