@@ -45,6 +45,7 @@ def export(config: ChooseConfig) -> dict[str, Any]:
             reference; and what `export_policy` and `bench` raise.
     """
     targets = check_export(config)
+    _check_calibration(config.calibration)
     if config.episodes:
         # Gymnasium, which other exports do not need.
         from sparsectl.commands.choosing.closed_loop import check_closed_loop, closed_loop
@@ -74,8 +75,7 @@ def check_export(config: ChooseConfig) -> list[Target]:
         The boards that are named.
 
     Raises:
-        UserError: there is no such package, prefix, board, encoding or calibration file, or a limit
-            without a board.
+        UserError: there is no such package, prefix, board or encoding, or a limit without a board.
     """
     find_package(config.package)
     check_prefix(config.prefix)
@@ -88,13 +88,19 @@ def check_export(config: ChooseConfig) -> list[Target]:
         )
     check_encoding(config.encoding)
     check_settings(config)
-    if config.calibration is not None and not config.calibration.is_file():
-        # Told once here, and not as what keeps each of the encodings from the board.
+    return targets
+
+
+def _check_calibration(calibration: Path | None) -> None:
+    """Tell of a missing file once, and not as what keeps each of the encodings from the board.
+
+    It is no part of `check_export`, which a sweep asks before the file's own command has run.
+    """
+    if calibration is not None and not calibration.is_file():
         raise UserError(
-            f"--calibration is {config.calibration}, which is no file; give an .npz with "
+            f"--calibration is {calibration}, which is no file; give an .npz with "
             "'observations', as `collect` writes it"
         )
-    return targets
 
 
 def choose(
