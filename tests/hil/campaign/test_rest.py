@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,8 @@ def open_rig(policy: Path, folder: Path) -> Iterator[tuple[str, Plant]]:
     elf = build_firmware(policy, "host", constants, folder / "firmware")["elf"]
     plant = PlantStart(RIG, 1, randomised=False).make()
     ours, theirs = socket.socketpair()
-    threading.Thread(target=serve, args=(plant, ours), daemon=True).start()
+    pendulum = threading.Thread(target=_serve, args=(plant, ours), daemon=True)
+    pendulum.start()
     command = [elf, "--clock", "realtime", "--plant-fd", str(theirs.fileno())]
     with subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE) as board:
         theirs.close()
@@ -137,6 +138,13 @@ def open_rig(policy: Path, folder: Path) -> Iterator[tuple[str, Plant]]:
         finally:
             os.close(held)
             board.terminate()
+    pendulum.join()
+
+
+def _serve(plant: Plant, channel: socket.socket) -> None:
+    # The board may be terminated between its request and the answer.
+    with channel, suppress(BrokenPipeError):
+        serve(plant, channel)
 
 
 def stop(config: TrialConfig) -> None:
