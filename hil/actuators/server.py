@@ -52,8 +52,6 @@ def main() -> None:
         try:
             print(READY, flush=True)
             serve(actuator, channel)
-        except BrokenPipeError:
-            pass  # the firmware ended between its request and our answer
         finally:
             actuator.close()
     except UserError as error:

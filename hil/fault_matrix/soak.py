@@ -146,12 +146,9 @@ class Board:
 
     def _serve(self, channel: socket.socket) -> None:
         with channel:
-            try:
-                self._truth = self._plant.make()
-                self._rest = self._truth.data.qpos.copy()
-                serve(self._truth, channel, self._note)
-            except OSError:
-                pass  # the firmware ended between its request and our answer
+            self._truth = self._plant.make()
+            self._rest = self._truth.data.qpos.copy()
+            serve(self._truth, channel, self._note)
 
     def _note(self, time_ns: int, duty: float) -> None:
         """Record the motor's command; called twice a tick, at the encoders and at the motor."""

@@ -112,7 +112,10 @@ def serve(
         counts = (_wrapped(count) for count in plant.counts())
         lost_edges = plant.lost_edges() if isinstance(plant, FaultyPlant) else 0
         current_ma, is_open = _milliamperes(plant.current_a()), plant.limit_switch_open()
-        channel.sendall(ANSWER.pack(*counts, current_ma, lost_edges, is_open))
+        try:
+            channel.sendall(ANSWER.pack(*counts, current_ma, lost_edges, is_open))
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the firmware ended between its request and this answer
 
 
 def _milliamperes(current_a: float | None) -> int:
@@ -152,10 +155,7 @@ def main() -> None:
     if start.wiring != Wiring():
         plant = MiswiredPlant(plant, start.wiring)
     print(READY, flush=True)
-    try:
-        serve(plant, channel)
-    except BrokenPipeError:
-        pass  # the firmware ended between its request and our answer
+    serve(plant, channel)
 
 
 if __name__ == "__main__":

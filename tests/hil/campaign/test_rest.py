@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,8 +142,7 @@ def open_rig(policy: Path, folder: Path) -> Iterator[tuple[str, Plant]]:
 
 
 def _serve(plant: Plant, channel: socket.socket) -> None:
-    # The board may be terminated between its request and the answer.
-    with channel, suppress(BrokenPipeError):
+    with channel:
         serve(plant, channel)
 
 
