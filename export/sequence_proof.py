@@ -13,6 +13,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.finite import require_finite_actions
 from sparsectl.export.host_c import RecurrentC
+from sparsectl.export.larger_error import larger_error
 from sparsectl.export.source.source import Source
 from sparsectl.export.ticks import Sequences
 from sparsectl.policy.activations import Float32, Float64
@@ -117,20 +118,18 @@ class SequenceProof:
                 f"{name} differs by {difference[place]:.3g} from {self._source.file} in "
                 f"{self._source.run_by} over a sequence (action {column} is {actions[place]:.6g}, "
                 f"not {self._exact[place]:.6g}, at tick {tick}) where {allowed[place]:.3g} is "
-                f"allowed; {self._mend(float(over.max()))}"
+                f"allowed; {self._mend(float((difference / self._range).max()))}"
             )
         return float(difference.max())
 
-    def _mend(self, times: float) -> str:
+    def _mend(self, needed: float) -> str:
         if self._policy.encoding.kind == "float32":
             return (
                 "the state hands on what each tick rounds, more than float32 in the file's own "
                 "order explains; export it in other nodes and report this"
             )
-        return (
-            f"the state hands on what each tick rounds: give an --error at least {times:.2g} times "
-            "as large if that is small enough for the plant, or take an encoding in float32"
-        )
+        mend = larger_error(needed, is_rounded=True)
+        return f"the state hands on what each tick rounds: {mend}"
 
     def _difference(self, actions: Float32) -> Float64:
         found = actions.astype(np.float64)

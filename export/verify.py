@@ -19,6 +19,7 @@ from sparsectl.export.finite import finite_inside, require_finite_actions
 from sparsectl.export.host_c import load_c, load_recurrent_c
 from sparsectl.export.inputs import Batch
 from sparsectl.export.judged import CHUNK_VALUES, JUDGED, Judged, require_agreement
+from sparsectl.export.larger_error import larger_error
 from sparsectl.export.other_choices import OtherChoices, chooses, compare_choices
 from sparsectl.export.policy_onnx import acting, open_session
 from sparsectl.export.same_bits import require_same_bits
@@ -152,9 +153,8 @@ class Proof:
         if other.share > share:
             raise UserError(
                 f"{self._policy.encoding.name} chooses differently from {self._source.file} for "
-                f"{other.words} where a share of {share:g} is allowed; give an --error of at least "
-                f"{other.share:.2g} if that is small enough for the plant, or take an encoding in "
-                "float32"
+                f"{other.words} where a share of {share:g} is allowed; "
+                f"{larger_error(other.share, is_rounded=True)}"
             )
         difference = np.abs(self._references[0] - self._truths[0][0])
         return Judged(float(difference.max()), other.share, 0.0)
@@ -323,23 +323,18 @@ class Proof:
                 f"{self._source.run_by} (action {column} is {actions[worst]:.6g}, not "
                 f"{truth[worst]:.6g}, for an observation {batch.name}, "
                 f"{_shown(batch.observations[row])}) where {allowed[worst]:.3g} is allowed; "
-                f"{self._mend(is_requested, float(over[worst]), rounding)}"
+                f"{self._mend(is_requested, float((difference / reach).max()), rounding)}"
             )
         return Judged(float(difference.max()), float((difference / reach).max()), rounding)
 
-    def _mend(self, is_requested: bool, times: float, rounding: float) -> str:
+    def _mend(self, is_requested: bool, needed: float, rounding: float) -> str:
         if not is_requested:
             return (
                 f"float32 in the file's own order explains {rounding:.2g} at most: the file was "
                 "not read as it stands, or lost accuracy on the way; export it in other nodes and "
                 "report this"
             )
-        larger = (
-            f"give an --error at least {times:.2g} times as large if that is small enough for the "
-            "plant"
-        )
-        is_rounded = self._policy.encoding.kind != "float32"
-        return larger + (", or take an encoding in float32" if is_rounded else "")
+        return larger_error(needed, is_rounded=self._policy.encoding.kind != "float32")
 
     def _with_rounding(
         self, batch: Batch, difference: Float64, limit: Float64

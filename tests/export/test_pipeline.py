@@ -130,7 +130,7 @@ def test_a_steep_policy_passes_by_its_rounding_and_says_so(tmp_path: Path) -> No
     result = export_policy(ExportConfig(model, out, observations=2000))
     assert not result["within_error"]
     assert result["error_limit"] < result["max_abs_error"]["host_c"] < result["float32_rounding"]
-    with pytest.raises(UserError, match="is allowed; give an --error at least"):
+    with pytest.raises(UserError, match="is allowed; give an --error of at least"):
         export_policy(ExportConfig(model, out, error=1e-6, observations=2000))
 
 
@@ -163,7 +163,7 @@ def refused(tmp_path: Path, model: Path, **settings: Any) -> str:
         ({"vectors": 0}, "vectors is 0; give 1 to"),
         ({"observations": -3}, "observations is -3"),
         ({"seed": -1}, "seed is -1"),
-        ({"error": 1e-12}, "differs by .* give an --error at least"),
+        ({"error": 1e-12}, "differs by .* give an --error of at least"),
     ],
 )
 def test_wrong_settings(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
