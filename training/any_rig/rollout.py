@@ -18,7 +18,8 @@ from sparsectl.training.any_rig.acting import (
     Array,
     Inputs,
 )
-from sparsectl.training.any_rig.teacher import Gains, ModelBased
+from sparsectl.training.any_rig.law import Gains
+from sparsectl.training.any_rig.planning import teacher_of
 
 
 class Actor(Protocol):
@@ -71,10 +72,10 @@ def drive(
             actor's place. Each of these rigs has a standard deviation of its own up to this, so
             that they leave the teacher's path.
         seed: seed of the noise.
-        gains: gains of the teacher; None: those of the rigs' family.
+        gains: of the teacher, which then does not look ahead; None: it is the family's.
     """
     episodes = PendulumEpisodes(rigs, list(seeds), start=start, steps=steps)
-    teacher = ModelBased(rigs, episodes.parameters, gains)
+    teacher = teacher_of(rigs, episodes.parameters, gains)
     inputs_of, count = Inputs(rigs), len(rigs)
     random = np.random.default_rng(seed)
     taught = np.arange(count) < round(teacher_share * count)

@@ -31,10 +31,11 @@ from sparsectl.training.any_rig.distill import (
     AnyRigSettings,
     _drawn,
 )
+from sparsectl.training.any_rig.law import predicted, unit_of
 from sparsectl.training.any_rig.measure import trials
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
 from sparsectl.training.any_rig.rollout import Driven
-from sparsectl.training.any_rig.teacher import ModelBased, _riccati, gains_for
+from sparsectl.training.any_rig.teacher import ModelBased, _riccati, gains_for, motion_of
 
 WIDTH = SIGNALS + CONSTANTS
 
@@ -90,11 +91,14 @@ def test_the_teacher_knows_where_the_duty_under_way_will_have_brought_a_rig(fami
     delay_s = np.array([rig.period_s for rig in rigs]) * delays
     duty, nothing = random.uniform(-1, 1, 8), np.zeros(8)
     before = np.array(units.motion.pole_velocity)
-    later = teacher._predicted(units.motion, duty)
+    later = [
+        predicted(unit_of(teacher.numbers, i), tuple(state), duty[i])
+        for i, state in enumerate(np.transpose(motion_of(units.motion)))
+    ]
     units.advance(nothing, delay_s, duty)
     moved = np.abs(units.motion.pole_velocity - before)
     assert moved.max() > 0.1
-    assert (np.abs(later[3] - units.motion.pole_velocity) < 0.02 + 0.15 * moved).all()
+    assert (np.abs(np.array(later)[:, 3] - units.motion.pole_velocity) < 0.02 + 0.15 * moved).all()
 
 
 @pytest.mark.parametrize(("family", "still_met"), [("cartpole", 0.5), ("furuta", 0.7)])
@@ -103,7 +107,7 @@ def test_the_teacher_brakes_before_the_limit_whoever_brought_the_base_there(
 ) -> None:
     rigs = [draw_rig(family, seed) for seed in range(60)]
     met, known = [], gains_for(rigs)
-    for gains in (known, replace(known, last_edge=np.inf)):
+    for gains in (known, known._replace(last_edge=np.inf)):
         episodes = PendulumEpisodes(rigs, [0] * 60, start="upright", steps=150)
         teacher = ModelBased(rigs, episodes.parameters, gains)
         # The pole is all but upright, and the base runs outwards so fast that it can just be
