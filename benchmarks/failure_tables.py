@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sparsectl.common.files import read_json
 
@@ -20,7 +21,7 @@ def failures() -> list[str]:
     for row in results["policies"]:
         failed, low, high = (row[f"failures_{end}"] for end in ("per_1000", "low", "high"))
         lines.append(
-            f"| {row['name']} | {row['weights']:,} | {failed:.1f} [{low:.1f}, {high:.1f}] "
+            f"| {_name(row)} | {row['weights']:,} | {failed:.1f} [{low:.1f}, {high:.1f}] "
             f"| {row['cvar_1']:.0f} [{row['cvar_1_low']:.0f}, {row['cvar_1_high']:.0f}] "
             f"| {row['difference']:+.1%} [{row['difference_low']:+.1%}, "
             f"{row['difference_high']:+.1%}] |"
@@ -32,3 +33,10 @@ def failures() -> list[str]:
         f"One fails where it returns less than {results['failed_below']:.0f}, three quarters of "
         "the teacher's mean.",
     ]
+
+
+def _name(row: dict[str, Any]) -> str:
+    if "preset" not in row:
+        return "the teacher"
+    searched = ", after the search" if row["search"] else ""
+    return f"a student of `{row['preset']}`, seed {row['seed']}{searched}"

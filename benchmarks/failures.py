@@ -3,8 +3,9 @@ higher return: results/failures.json.
 
     python benchmarks/failures.py --students runs/distill/student.safetensors --dataset D.npz
 
-A student's search is the stage of `sparsectl distill --search.generations`, with the same settings.
-What is searched or measured is kept in `runs/failures` and not done again.
+A student's search is the stage of `sparsectl distill --search.generations`, with the same settings;
+with `--generations 0` there is none. What is searched or measured is kept in `runs/failures` and
+not done again.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ def main(config: FailuresConfig) -> None:
     teacher = ROOT / "training" / "teachers" / f"{RIG}.onnx"
     beside = _returns(config, teacher)
     least = share_of(FAILED_SHARE, float(beside.mean()))
-    rows = [_row("the teacher", teacher, beside, beside, least)]
-    for name, path in _students(config):
+    rows = [_row(teacher, beside, beside, least)]
+    for path in _students(config):
         returns = _returns(config, path)
-        rows.append(_row(name, path, returns, beside, least) | _about(path))
+        rows.append(_row(path, returns, beside, least) | _about(path))
     before = read_json(config.out)["policies"] if config.out.is_file() else []
     anew = {row["mark"] for row in rows}
     rows += [row for row in before if row["mark"] not in anew]
@@ -85,15 +86,16 @@ def main(config: FailuresConfig) -> None:
     )
 
 
-def _students(config: FailuresConfig) -> Iterator[tuple[str, Path]]:
+def _students(config: FailuresConfig) -> Iterator[Path]:
     """Each as it was given, and after its search."""
     for path in config.students:
+        yield path
+        if not config.generations:
+            continue
         found = config.folder / f"{mark(path)}-{config.generations}.safetensors"
         if not found.is_file():
             write_student(found, _searched(config, read_student_file(path)))
-        kept = read_student_file(path).kept_weights
-        yield f"{kept} weights, imitation alone", path
-        yield f"{kept} weights, after the search", found
+        yield found
 
 
 def _searched(config: FailuresConfig, student: StudentFile) -> StudentFile:
@@ -123,7 +125,6 @@ def _returns(config: FailuresConfig, path: Path) -> np.ndarray[Any, np.dtype[np.
 
 
 def _row(
-    name: str,
     path: Path,
     returns: np.ndarray[Any, np.dtype[np.float64]],
     beside: np.ndarray[Any, np.dtype[np.float64]],
@@ -131,7 +132,6 @@ def _row(
 ) -> JSON:
     low, high = mean_interval(returns)
     return {
-        "name": name,
         "mark": mark(path),
         "weights": load_acting(path).weights if path.suffix == ".onnx" else None,
         "return_mean": float(returns.mean()),

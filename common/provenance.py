@@ -11,15 +11,20 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent
+RESULTS = ":(exclude)benchmarks/results"
 
 
 @cache
 def revision() -> str:
     """Return the git revision of the source tree, with "+" if files differ from it; "unknown"
-    outside git."""
+    outside git.
+
+    Results that are not committed yet change nothing that runs: one benchmark after another can
+    write its own.
+    """
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", RESULTS)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return commit + ("+" if changed else "")
