@@ -33,14 +33,19 @@ from sparsectl.common.provenance import provenance  # noqa: E402
 from sparsectl.export.other_choices import wilson  # noqa: E402
 from sparsectl.plants.drawing import draw_rig, figures_of  # noqa: E402
 from sparsectl.plants.rig import Rig, load_rig  # noqa: E402
+from sparsectl.training.any_rig.law import Gains  # noqa: E402
 from sparsectl.training.any_rig.measure import Outcomes, trials  # noqa: E402
 from sparsectl.training.any_rig.rollout import Actor  # noqa: E402
+from sparsectl.training.any_rig.teacher import gains_for  # noqa: E402
 from sparsectl.training.rollouts.seeds import Series, episode_seed  # noqa: E402
 
 OUT = Path(__file__).parent / "results" / "any_rig.json"
 SHIPPED = {"cartpole": "sensorsini_cartpole", "furuta": "qube_servo2"}
 
 TEACHERS = Path(__file__).resolve().parent.parent / "training" / "teachers"
+
+LOOKS_AHEAD = ("cartpole",)
+"""Families whose teacher looks ahead; its law alone is measured beside it."""
 
 FIRST_RIG = 800_000_000
 """No rig from here on is drawn in training or in the choice of a gain. Earlier students were
@@ -205,6 +210,8 @@ def measure(asked: Measure) -> None:
     from sparsectl.training.any_rig.deploy import read_any, student_path
 
     actors: dict[str, Actor | None] = {"teacher": None}
+    if asked.family in LOOKS_AHEAD:
+        actors["law"] = None
     student = asked.student or student_path(asked.family)
     if asked.student is not None or student.is_file():
         actors["student"] = read_any(student)
@@ -214,7 +221,9 @@ def measure(asked: Measure) -> None:
     rows: dict[str, Any] = {}
     balanced = {}
     for name, actor in actors.items():
-        drawn, own = _run(rigs, actor, name), _run(shipped, actor, f"{name}, shipped")
+        gains = gains_for(rigs) if name == "law" else None
+        drawn = _run(rigs, actor, name, gains)
+        own = _run(shipped, actor, f"{name}, shipped", gains)
         rows[name] = {"drawn": _figures(drawn), "shipped": _figures(own)}
         rows[name]["drawn"] |= _failures(drawn, rigs)
         balanced[name] = drawn.balanced
@@ -255,13 +264,13 @@ def paired(now: Flags, before: Flags) -> dict[str, Any]:
     }
 
 
-def _run(rigs: list[Rig], actor: Actor | None, name: str) -> Outcomes:
+def _run(rigs: list[Rig], actor: Actor | None, name: str, gains: Gains | None) -> Outcomes:
     """Trials in blocks, for the memory's sake; the same seeds for all who are compared."""
     parts = []
     for first in Progress(range(0, len(rigs), AT_ONCE), desc=name, unit="block"):
         block = range(first, min(first + AT_ONCE, len(rigs)))
         seeds = [episode_seed(Series.BENCHMARK, number) for number in block]
-        parts.append(trials([rigs[number] for number in block], seeds, actor))
+        parts.append(trials([rigs[number] for number in block], seeds, actor, gains=gains))
     columns = zip(
         *((p.balanced, p.swung_up_s, p.met_limit, p.mean_reward) for p in parts), strict=True
     )

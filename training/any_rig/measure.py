@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.plants.rig import Rig
+from sparsectl.training.any_rig.law import Gains
 from sparsectl.training.any_rig.rollout import Actor, drive
 
 SWING_UP_S = 15.0
@@ -38,6 +39,7 @@ def trials(
     seeds: Sequence[int],
     actor: Actor | None,
     balance_s: float = BALANCE_S,
+    gains: Gains | None = None,
 ) -> Outcomes:
     """Run a trial on each rig.
 
@@ -46,10 +48,11 @@ def trials(
         seeds: of the starts and the units, one a rig.
         actor: who drives; None: the teacher that sees the rig's numbers.
         balance_s: for how long the pole must stay up after the 15 s.
+        gains: of the teacher, as `rollout.drive` takes them.
     """
     period_s = np.array([rig.period_s for rig in rigs])
     whole = np.ceil((SWING_UP_S + balance_s) / period_s).astype(np.int64)
-    driven = drive(rigs, seeds, actor, steps=int(whole.max()))
+    driven = drive(rigs, seeds, actor, steps=int(whole.max()), gains=gains)
     tick = np.arange(len(driven.running))[:, None]
     within = tick < whole
     met_limit = np.asarray((~driven.running & within).any(axis=0))
