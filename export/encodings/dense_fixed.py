@@ -1,6 +1,11 @@
 """dense-int16 and dense-int8: every weight is stored as a whole number, four rows by four columns
 at a time.
 
+With dense-int8, products with a GRU's state take the upper byte of its 16 bits, and its gates add a
+sum over the observations to one over the state, each with a scale of its own: rounding the state
+costs a tenth of what rounding the observations' weights does, and a product of two bytes takes an
+8-bit core 9 cycles in place of 13.
+
 On Cortex-M4 and others that multiply two pairs of 16 bits at once, in assembly.
 """
 
@@ -123,7 +128,12 @@ class DenseFixed:
         dtype: np.dtype[Any] = np.dtype(self.kind)
         form = self._form
         if has_cells(graph) and dtype == np.int8:
-            form = replace(form, sum_bits=avr_rows.BYTE_SUM_BITS, value_bits=_CELL_VALUE_BITS)
+            form = replace(
+                form,
+                sum_bits=avr_rows.BYTE_SUM_BITS,
+                value_bits=_CELL_VALUE_BITS,
+                reads_upper=True,
+            )
         policy = policy_in(form, graph, observations, are_met)
         on_avr = has_avr(policy)
         codes = [_code(policy, index, dtype, on_avr) for index in range(len(policy.layers))]

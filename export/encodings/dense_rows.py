@@ -55,6 +55,16 @@ static void dense_sums(const {{weight}} *weight, const int32_t *bias, const int1
 }
 """
 
+_UPPER = """\
+/* The upper byte of each value, with its sign. */
+static void upper_bytes(const int16_t *x, int16_t *upper, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        upper[i] = (int16_t)(x[i] >> 8);
+    }
+}
+"""
+
 _LAYER = """\
 {% if on_avr %}
 #if {{on_avr}}
@@ -177,12 +187,13 @@ def _layer_functions(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -
     """Return the functions of the `layer_calls`."""
     found = []
     for layer in (each for i in range(len(policy.layers)) for each in _layers(policy, i)):
-        calls = []
+        calls = _upper_bytes(layer.matrices)
         for matrix in layer.matrices:
             start = 0 if matrix.is_shifted else matrix.row
             for part in slices(matrix, dtype):
                 name = part_name(matrix.name, part, slices(matrix, dtype))
                 x = offset("x", matrix.column // SIDE * SIDE)
+                x = f"upper{matrix.column}" if matrix.reads_upper else x
                 sums = f"{offset('sums', start + part.start)}, {part.stop - part.start}"
                 columns = whole_columns(matrix)[1]
                 calls.append(f"dense_sums({name}_weight, {name}_bias, {x}, {columns}, {sums});")
@@ -193,6 +204,16 @@ def _layer_functions(policy: FixedPolicy, dtype: np.dtype[Any], style: CStyle) -
     return found
 
 
+def _upper_bytes(matrices: Sequence[FixedMatrix]) -> list[str]:
+    """Return the statements that make arrays of upper bytes for the matrices that read them."""
+    read: dict[int, int] = {}
+    for each in matrices:
+        if each.reads_upper:
+            read[each.column] = max(each.columns, read.get(each.column, 0))
+    lines = [f"int16_t upper{at}[{whole(count)}] = {{0}};" for at, count in read.items()]
+    return lines + [f"upper_bytes({offset('x', at)}, upper{at}, {n});" for at, n in read.items()]
+
+
 def rows_runtime(policy: FixedPolicy, dtype: np.dtype[Any], four_rows: str, style: CStyle) -> str:
     """Return the C that the calls need; `four_rows` is the function policy_four_rows."""
     weight = f"{dtype}_t"
@@ -201,10 +222,12 @@ def rows_runtime(policy: FixedPolicy, dtype: np.dtype[Any], four_rows: str, styl
     loop = four_rows + "\n" + style.render(_ROWS_LOOP, weight=weight)
     sums = f"#if {condition}\n{declared}#else\n{loop}#endif\n\n"
     sums += style.render(_SUMS, weight=weight)
+    every = [each for index in range(len(policy.layers)) for each in matrices(policy, index)]
+    if any(each.reads_upper for each in every):
+        sums += "\n" + _UPPER
     if has_avr(policy):
         sums = f"#if !({style.render(ON_AVR)})\n{sums}#endif\n"
     own = [sums, *_layer_functions(policy, dtype, style)]
-    every = [each for index in range(len(policy.layers)) for each in matrices(policy, index)]
     if any(each.is_shifted for each in every):
         own.append(style.render(_CUT_OFF, shift=policy.shift))
     return "\n".join(own)
@@ -217,6 +240,8 @@ def whole(size: int) -> int:
 def whole_columns(matrix: FixedMatrix) -> tuple[int, int]:
     """Return the number of columns before the matrix's own, and that of all columns: whole blocks
     from the start of the values on."""
+    if matrix.reads_upper:  # from an array of their own
+        return 0, whole(matrix.columns)
     before = matrix.column % SIDE
     return before, whole(before + matrix.columns)
 

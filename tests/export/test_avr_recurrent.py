@@ -24,10 +24,16 @@ from tests.policy.recurrent_policies import random_recurrent, sequence
 from tests.tools import need
 
 
-def cell(drops: tuple[int, ...], exponent: int, recurrent_bits: int) -> Cell:
-    """Two units, whose sums follow one another."""
+def cell(
+    drops: tuple[int, ...], exponent: int, recurrent_bits: int, added: tuple[int, ...] = ()
+) -> Cell:
+    """Two units, whose sums follow one another; to the first ones further sums are added."""
     names = ("reset", "update", "input", "recurrent")
-    sums = [Operand(names[i], 2 * i, False, drop) for i, drop in enumerate(drops)]
+    further = [Operand(names[i], 8 + 2 * i, False, drop, 20) for i, drop in enumerate(added)]
+    sums = [
+        Operand(names[i], 2 * i, False, drop, *((23, further[i]) if i < len(further) else ()))
+        for i, drop in enumerate(drops)
+    ]
     operands = (*sums, Operand("state", 0, True, 0))
     limit = 2**15 - 1
     return Cell("gru", "layer0_gru", 0, 2, operands, exponent, limit, False, True, recurrent_bits)
@@ -40,16 +46,19 @@ UNITS = {
     "whole bytes": cell((8, 8, 8, 8), 15, 12),
     "fewer in the recurrent sum": cell((1, 5, 3, 4), 9, 9),
     "wide sums": cell((9, 17, 23, 12), 13, 11),
+    "two sums a gate": cell((5, 7, 4, 2), 13, 12, (-2, 1)),
+    "two sums each": cell((8, 4, 5, 3), 13, 12, (0, -3, 6)),
 }
-"""Drops of the four sums, and the exponents of results and of the recurrent sum."""
+"""Drops of the four sums, the exponents of results and of the recurrent sum, and the drops of sums
+that are added to the first ones."""
 
 EVERY_ARGUMENT = """\
     int32_t differ = 0;
     uint32_t drawn = (uint32_t)(int32_t)observation[0] + 1u;
     for (int i = 0; i < 200; i++) {
-        int32_t sum[8];
+        int32_t sum[14];
         int16_t x[2], y[2], asked[2];
-        for (unsigned k = 0; k < 8; k++) {
+        for (unsigned k = 0; k < 14; k++) {
             drawn = drawn * 1664525u + 1013904223u;
             sum[k] = (int32_t)drawn >> (drawn >> 3 & 15u);
             sum[k] = sum[k] >> least[k >> 1]; /* of so many bits, recurrent values of 16 */
@@ -63,7 +72,7 @@ EVERY_ARGUMENT = """\
         }
         layer0_gru(sum, x, asked);
         uint8_t *packed = (uint8_t *)sum; /* as policy.S takes them */
-        for (unsigned k = 0; k < 8; k++) {
+        for (unsigned k = 0; k < 14; k++) {
             const int32_t whole = sum[k];
             memcpy(packed + k * sum_bytes, &whole, sum_bytes);
         }
@@ -85,7 +94,7 @@ def test_units_beside_their_c(unit: Cell, tmp_path: Path) -> None:
     drops = [each.drop for each in unit.operands]
     edges = [0, 1, -1, -256, 256 - curve.END, -curve.END, curve.END, curve.END // 2, 65536, -65536]
     edges = [each if abs(each) << max(drops) < 2 ** (sum_bits - 1) else 0 for each in edges]
-    least = [32 - sum_bits, 32 - sum_bits, 32 - sum_bits, 16 - drops[3]]
+    least = [32 - sum_bits, 32 - sum_bits, 32 - sum_bits, 16 - drops[3], 14, 14, 14]
     before = [
         "#include <stdint.h>",
         "#include <string.h>",

@@ -40,12 +40,17 @@ def serves(cell: Cell, sum_bits: int) -> bool:
     sums = [named[name] for name in _OPERANDS]
     state = named["state"]
     return (
-        all(not each.is_value and sum_bits - each.drop <= 23 for each in sums)
-        and all(0 <= each.drop < 24 for each in sums)
+        all(not each.is_value and _fits(each, sum_bits) for each in sums)
+        and all(-8 < run.drop < 24 for each in sums for run in each.runs)
         and state.is_value
         and state.drop == 0
         and GATE_BITS - 7 <= cell.gated_drop <= GATE_BITS
     )
+
+
+def _fits(operand: Operand, sum_bits: int) -> bool:
+    """Return whether 23 bits hold the operand."""
+    return operand.bits <= 23 or (not operand.added and sum_bits - operand.drop <= 23)
 
 
 def assembly(cell: Cell, sum_bytes: int, style: CStyle) -> str:
@@ -54,9 +59,13 @@ def assembly(cell: Cell, sum_bytes: int, style: CStyle) -> str:
     reads: dict[str, str] = {}
     at = 0  # the byte of the sums to which Y points
     for name in _OPERANDS:
-        first = sum_bytes * named[name].start
-        reads[name] = lines([*_moved(first - at), *_loaded(named[name], sum_bytes)])
-        at = first
+        code: list[str] = []
+        for run in reversed(named[name].runs):
+            first = sum_bytes * run.start
+            code += _KEPT if code else []
+            code += [*_moved(first - at), *_loaded(run, sum_bytes)]
+            at = first
+        reads[name] = lines([*code, *(_ADDED if named[name].added else [])])
     return style.render(
         _TEMPLATE,
         condition=style.render(CONDITION),
@@ -81,11 +90,16 @@ def _moved(by: int, low: str = "r28", high: str = "r29") -> list[str]:
     return [f"subi {low}, lo8({-by})", f"sbci {high}, hi8({-by})"] if by else []
 
 
+_KEPT: Final = ("movw r18, r22", "mov r20, r24")
+_ADDED: Final = ("add r22, r18", "adc r23, r19", "adc r24, r20")
+"""The first of two sums, while the second is loaded."""
+
+
 def _loaded(operand: Operand, sum_bytes: int) -> Iterator[str]:
     """Yield the instructions that load a sum shifted right by the operand's drop, of which 23 bits
     are left, to r24:r23:r22: to the right by the bits beyond whole bytes, or to the left by what is
     missing to a byte, whichever takes less."""
-    first, bits = divmod(operand.drop, 8)
+    first, bits = divmod(max(operand.drop, 0), 8)
     to_left = bits > 4
     last = 22 + (3 if to_left else 2)
     for register in range(22, last + 1):
@@ -102,6 +116,8 @@ def _loaded(operand: Operand, sum_bytes: int) -> Iterator[str]:
     else:
         for _ in range(bits):
             yield from ("asr r24", "ror r23", "ror r22")
+        for _ in range(-operand.drop):
+            yield from ("lsl r22", "rol r23", "rol r24")
 
 
 def _curve(*, is_gate: bool) -> Iterator[str]:

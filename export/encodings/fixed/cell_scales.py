@@ -13,47 +13,32 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.export.encodings.fixed import curve
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds
-from sparsectl.export.encodings.fixed.cells import carried_from
+from sparsectl.export.encodings.fixed.cell_operands import (
+    BITS,
+    OPERANDS,
+    RECURRENT,
+    STATE,
+    UPDATED,
+    WITHIN_ONE,
+    Source,
+    upper,
+)
+from sparsectl.export.encodings.fixed.cells import carried_from, trimmed
 from sparsectl.export.encodings.fixed.float_steps import CarryFloats, FloatStep, SumFloats
 from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
 from sparsectl.export.encodings.fixed.matrix import FixedMatrix, joined
 from sparsectl.export.encodings.fixed.policy import FixedLayer
-from sparsectl.export.encodings.fixed.steps import (
-    MOST_BITS,
-    Carry,
-    Cell,
-    Operand,
-    Step,
-)
+from sparsectl.export.encodings.fixed.steps import MOST_BITS, Carry, Cell, Operand, Step
 from sparsectl.policy.activations import Float64
 from sparsectl.policy.graph import Layer, Segment
 
 GREATEST = 2**MOST_BITS - 1
 """Greatest magnitude of a value that is multiplied by a gate."""
 
-_GATE, _TANH, _RECURRENT, _STATE = "gate", "tanh", "recurrent", "state"
-_OPERANDS: dict[str, tuple[tuple[str, str], ...]] = {
-    "tanh": (("input", _TANH),),
-    "gru": (
-        *(("reset", _GATE), ("update", _GATE), ("input", _TANH)),
-        *(("recurrent", _RECURRENT), ("state", _STATE)),
-    ),
-    "gru_update": (("update", _GATE), ("input", _TANH), ("state", _STATE)),
-    "gated_product": (("opened", _GATE), ("value", _STATE)),
-    "lstm_cell": (("taken", _GATE), ("forget", _GATE), ("input", _TANH), ("state", _STATE)),
-    "lstm_output": (("output", _GATE), ("state", _TANH)),
-}
-"""The operands of each kind of unit: name and role."""
-
-_WITHIN_ONE = ("gru", "gru_update")
-"""Their results lie between their state and 1."""
-_UPDATED = (*_WITHIN_ONE, "lstm_cell")
-"""Their results are the next state."""
-
-_BITS = {_GATE: curve.INPUT_BITS, _TANH: curve.INPUT_BITS}
 _BYTE = 8
 """Number of bits that an 8-bit core drops at no cost."""
 
@@ -79,6 +64,8 @@ class CellLayer:
     """Scales of the values that it reads."""
     inputs: Bounds
     """Bounds of the values that it reads."""
+    is_state: NDArray[np.bool_]
+    """Which of the values that it reads are states."""
     wanted: tuple[Float64, int] | None
     """Range and limit of its own values; None: it is the last layer."""
     one_matrix: OneMatrix
@@ -100,7 +87,7 @@ class CellLayer:
         row, result = 0, 0
         for segment in self.layer.parts:
             rows = slice(row, row + segment.neurons)
-            if segment.activation in _OPERANDS and self.wanted is not None:
+            if segment.activation in OPERANDS and self.wanted is not None:
                 self._cell(segment, rows, result)
             elif self.wanted is None:
                 self._end(segment, rows, result)
@@ -170,10 +157,7 @@ class CellLayer:
 
     def _part(self, rows: slice, activation: str = "identity") -> tuple[Layer, int]:
         """Return these neurons with the columns that they read, and the first of those columns."""
-        weight = self.layer.weight[rows]
-        used = np.flatnonzero(weight.any(axis=0))
-        start, stop = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-        return Layer(weight[:, start:stop], self.layer.bias[rows], activation), start
+        return trimmed(Layer(self.layer.weight[rows], self.layer.bias[rows], activation), 0)
 
     def _relu(self, rows: slice, result: int) -> None:
         part, column = self._part(rows, "relu")
@@ -209,12 +193,18 @@ class CellLayer:
         self._give(result, np.full(part.outputs, 2.0 ** (exponent - self.shift)), cut)
 
     def _whole_sums(
-        self, part: Layer, column: int, most: int | None = None, drop: int = 0
+        self,
+        part: Layer,
+        column: int,
+        most: int | None = None,
+        drop: int = 0,
+        *,
+        reads_upper: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, int, Bounds]:
         """Return weights and biases whose sums are multiples of 2^-exponent, that exponent (at most
-        `most`), and their bounds; the biases include half of what `drop` bits are."""
-        scale = self.scale[column : column + part.inputs]
-        inputs = self._of(column, part.inputs)
+        `most`), and their bounds; the biases include half of what `drop` bits are, and of what the
+        lower bytes are where only the upper ones are read."""
+        part, scale, inputs = self._read(part, column, reads_upper=reads_upper)
         room = self.form.sum_scale(
             part, part.weight / scale, self.weight_limit, inputs, max(self.shift, drop)
         )
@@ -248,10 +238,22 @@ class CellLayer:
         found = FixedMatrix(name, weight, bias, True, is_relu, limit, greatest, column, result)
         self.matrices.append(found)
 
-    def _add_sums(self, weight: np.ndarray, bias: np.ndarray, column: int) -> int:
+    def _read(
+        self, part: Layer, column: int, *, reads_upper: bool
+    ) -> tuple[Layer, Float64, Bounds]:
+        """Return neurons, and the scales and the bounds of what they read."""
+        scale, inputs = self.scale[column : column + part.inputs], self._of(column, part.inputs)
+        return upper(part, scale, inputs) if reads_upper else (part, scale, inputs)
+
+    def _add_sums(
+        self, weight: np.ndarray, bias: np.ndarray, column: int, *, reads_upper: bool = False
+    ) -> int:
         """Add a matrix whose sums are not shifted; return the place of the first."""
         name, start = f"{self.name}_sums{self.sums}", self.sums
-        self.matrices.append(FixedMatrix(name, weight, bias, False, column=column, row=start))
+        found = FixedMatrix(
+            name, weight, bias, False, column=column, row=start, reads_upper=reads_upper
+        )
+        self.matrices.append(found)
         self.sums += len(bias)
         return start
 
@@ -261,26 +263,26 @@ class CellLayer:
         exponent = min(MOST_BITS, int(exponent_of(power_of_two(fitting(wanted, limit))).min()))
         recurrent_bits, reach = curve.INPUT_BITS, 0
         units = segment.results
-        for index, (name, role) in enumerate(_OPERANDS[segment.activation]):
+        for index, (name, role) in enumerate(OPERANDS[segment.activation]):
             start = rows.start + index * units
             source = self._source(slice(start, start + units), role)
-            if role == _STATE:
-                if source.is_value and segment.activation in _UPDATED:
+            if role == STATE:
+                if source.is_value and segment.activation in UPDATED:
                     # The next state in the form of the last one.
                     exponent = min(source.exponent, MOST_BITS)
                 exponent = min(exponent, source.bits_for(GREATEST))
                 reach = source.at(exponent)
                 bits = exponent
-            elif role == _RECURRENT:
+            elif role == RECURRENT:
                 bits = recurrent_bits = min(recurrent_bits, source.bits_for(GREATEST))
             else:
-                bits = _BITS[role]
-            is_short = bits > source.exponent and not source.is_value
+                bits = BITS[role]
+            is_short = bits > source.exponent and not (source.is_value or source.reads_upper)
             if source.at(bits) >= 2**30 or bits < 0 or is_short:
                 raise NotWholeError(name)
             found.append(source.operand(name, bits))
         kind = segment.activation
-        if kind in _WITHIN_ONE:
+        if kind in WITHIN_ONE:
             limit = GREATEST
         fresh = min(2**exponent, GREATEST)
         moved = reach + fresh if kind in ("gru", "gru_update") else reach
@@ -307,7 +309,7 @@ class CellLayer:
         most = np.full(units, min(reach, limit), np.int64)
         self._give(result, np.full(units, 2.0**exponent), Bounds(-most, most))
 
-    def _source(self, rows: slice, role: str) -> _Source:
+    def _source(self, rows: slice, role: str) -> Source:
         """Return where an operand is: among the values, if it only passes some on, or in a matrix's
         sums.
 
@@ -318,26 +320,50 @@ class CellLayer:
         if len(runs) == 1 and column >= 0:
             bounds = self._of(column, rows.stop - rows.start)
             exponent = round(float(np.log2(self.scale[column])))
-            return _Source(True, column, exponent, int(bounds.magnitude.max()))
+            return Source(True, column, exponent, int(bounds.magnitude.max()))
         part, first = self._part(rows)
-        _, _, exponent, bounds = self._whole_sums(part, first)
-        source = _Source(False, self.sums, exponent, int(bounds.magnitude.max()))
-        most = curve.INPUT_BITS if role == _RECURRENT else MOST_BITS
-        bits = _BITS.get(role, min(most, source.bits_for(GREATEST)))
+        if self._reads_states(first, part.inputs):
+            return self._sums_of(part, first, role, reads_upper=True)
+        read = self.is_state[first : first + part.inputs]
+        if not self.form.reads_upper or role not in BITS or not read.any():
+            return self._sums_of(part, first, role)
+        # Apart, each has a scale of its own, and the products with bytes take less time.
+        others = trimmed(replace(part, weight=np.where(read, 0, part.weight)), first)
+        states = Layer(np.where(read, part.weight, 0), np.zeros_like(part.bias))
+        own = self._sums_of(*others, role)
+        return replace(own, added=self._sums_of(*trimmed(states, first), role, reads_upper=True))
+
+    def _reads_states(self, column: int, count: int) -> bool:
+        """Return whether these values are states of which the upper bytes are read."""
+        return self.form.reads_upper and bool(self.is_state[column : column + count].all())
+
+    def _sums_of(self, part: Layer, first: int, role: str, *, reads_upper: bool = False) -> Source:
+        """Return an operand's sums, from a matrix of their own.
+
+        Its biases include half of the step to which the sums are rounded later.
+        """
+        _, _, exponent, bounds = self._whole_sums(part, first, reads_upper=reads_upper)
+        reach = int(bounds.magnitude.max())
+        source = Source(False, self.sums, exponent, reach, reads_upper)
+        most = curve.INPUT_BITS if role == RECURRENT else MOST_BITS
+        bits = BITS.get(role, min(most, source.bits_for(GREATEST)))
         drop = exponent - bits
-        if drop < 0:
+        if drop < 0 and not reads_upper:
             raise NotWholeError(role)
         if self.form.sum_bits < 32 and drop > _BYTE:
             exponent, drop = bits + _BYTE, _BYTE
             source = replace(source, exponent=exponent)
-        weight, bias, again, bounds = self._whole_sums(part, first, exponent, drop)
-        while again != exponent:  # the half of what is dropped left no room
-            exponent, drop = again, again - bits
-            if drop < 0:
+        while True:
+            weight, bias, again, bounds = self._whole_sums(
+                part, first, exponent, max(drop, 0), reads_upper=reads_upper
+            )
+            if again == exponent:
+                break
+            exponent, drop = again, again - bits  # the half of what is dropped left no room
+            if drop < 0 and not reads_upper:
                 raise NotWholeError(role)
-            weight, bias, again, bounds = self._whole_sums(part, first, exponent, drop)
         source = replace(source, exponent=exponent)
-        self._add_sums(weight, bias, first)
+        self._add_sums(weight, bias, first, reads_upper=reads_upper)
         return replace(source, reach=int(bounds.magnitude.max()))
 
     def _end(self, segment: Segment, rows: slice, result: int) -> None:
@@ -356,7 +382,8 @@ class CellLayer:
 
     def _sum_floats(self, rows: slice, result: int, is_tanh: bool) -> None:
         part, column = self._part(rows, "tanh" if is_tanh else "identity")
-        scale, inputs = self.scale[column : column + part.inputs], self._of(column, part.inputs)
+        reads_upper = self._reads_states(column, part.inputs)
+        part, scale, inputs = self._read(part, column, reads_upper=reads_upper)
         room = self.form.sum_scale(part, part.weight / scale, self.weight_limit, inputs, self.shift)
         sums = power_of_two(room)
         exponent = exponent_of(sums)
@@ -366,32 +393,5 @@ class CellLayer:
         weight = np.rint(part.weight / scale * sums[:, None]).astype(np.int64)
         bias = self.form.in_steps(np.rint(part.bias * sums).astype(np.int64) + half)
         self.form.check(part, running_bounds(weight, bias, inputs))
-        start = self._add_sums(weight, bias, column)
+        start = self._add_sums(weight, bias, column, reads_upper=reads_upper)
         self.ends.append(SumFloats(result, start, tuple(exponent.tolist()), is_tanh))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The source of an operand."""
-
-    is_value: bool
-    start: int
-    exponent: int
-    """Exponent of its numbers, which are multiples of 2^-exponent."""
-    reach: int
-    """Their greatest magnitude."""
-
-    def at(self, bits: int) -> int:
-        """Return the greatest magnitude in multiples of 2^-bits."""
-        drop = self.exponent - bits
-        return (self.reach >> drop) + 1 if drop > 0 else self.reach << -drop
-
-    def bits_for(self, limit: int) -> int:
-        """Return the most bits, up to its own, with which it stays within `limit`."""
-        bits = self.exponent
-        while self.at(bits) > limit:
-            bits -= 1
-        return bits
-
-    def operand(self, name: str, bits: int) -> Operand:
-        return Operand(name, self.start, self.is_value, self.exponent - bits)

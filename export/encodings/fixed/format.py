@@ -37,6 +37,8 @@ class Format:
     """Factor by which a hidden value may exceed the calibration's before it saturates."""
     bias_step: int = 1
     """Biases are multiples of it."""
+    reads_upper: bool = False
+    """True if products with a state take its upper byte alone."""
 
     def sum_scale(
         self, layer: Layer, weight: Float64, weight_limit: int, inputs: Bounds, shift: int

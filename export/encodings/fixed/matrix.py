@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Int = NDArray[np.int64]
 
+UPPER = 8
+"""Bits below the upper byte of a value."""
+
 
 @dataclass(frozen=True)
 class FixedMatrix:
@@ -37,6 +40,9 @@ class FixedMatrix:
     """The first of the values that it reads."""
     row: int = 0
     """Index of its first value among the layer's, or of its first sum among the sums."""
+    reads_upper: bool = False
+    """True if it reads the upper byte of each value alone, x >> 8; its biases then include half of
+    a step of that, which on average is what the lower byte adds."""
 
     @property
     def rows(self) -> int:
@@ -59,6 +65,7 @@ class FixedMatrix:
     def sums(self, x: Int) -> Int:
         """Return [rows, batch] for [values of the layer before, batch]."""
         taken = x[self.column : self.column + self.columns]
+        taken = taken >> UPPER if self.reads_upper else taken
         return np.asarray(self.weight @ taken + self.bias[:, None], np.int64)
 
     def shifted(self, x: Int, shift: int) -> Int:
@@ -81,6 +88,7 @@ def joined(matrices: Sequence[FixedMatrix]) -> list[FixedMatrix]:
             and not last.is_shifted
             and not each.is_shifted
             and (last.column, last.columns) == (each.column, each.columns)
+            and last.reads_upper == each.reads_upper
         ):
             result[-1] = replace(
                 last,

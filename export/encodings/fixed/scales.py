@@ -24,13 +24,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.encodings.fixed import places
 from sparsectl.export.encodings.fixed import tanh as fixed_tanh
 from sparsectl.export.encodings.fixed.bounds import Bounds, running_bounds, sum_bounds, value_bounds
 from sparsectl.export.encodings.fixed.cell_scales import CellLayer, NotWholeError
-from sparsectl.export.encodings.fixed.cells import has_cells, state_groups, within_one
+from sparsectl.export.encodings.fixed.cells import (
+    gru_columns,
+    has_cells,
+    state_groups,
+    within_one,
+)
 from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
 from sparsectl.export.encodings.fixed.matrix import Int
 from sparsectl.export.encodings.fixed.policy import SHIFTED, FixedLayer, FixedPolicy
@@ -45,6 +51,9 @@ _ASLEEP = 0.25
 """A neuron's sum is expected to reach at least this share above 0 of what it reached below 0."""
 _SCALES_TRIED = 128
 _WIDE_SUM_BITS = 32
+_NARROW = 2**13
+"""A GRU's states within 1 have a step of its reciprocal where their upper bytes are read: 16 bits
+hold what one is moved by."""
 _INPUT_LIMIT = 32_767  # an observation has a sign; a hidden value of 16 bits may have none
 
 JUMPS = ("step", "round_half_even", "round_down", "quantise", "logarithm", "reciprocal")
@@ -197,7 +206,9 @@ class _Scaling:
         groups = state_groups(graph) if self.whole_cells else []
         for group in groups:
             room[group] += 1
-            if self.form.sum_bits < _WIDE_SUM_BITS:
+            if self.form.reads_upper and within_one(graph)[0][group].all():
+                room[group] = _NARROW
+            elif self.form.sum_bits < _WIDE_SUM_BITS:
                 # The finer an observation, the smaller are the weights that read it. Those that
                 # read the state would be rounded too much beside them at the same scale.
                 room[group] = self.limits[0] + 1
@@ -209,6 +220,7 @@ class _Scaling:
         exponent, bounds = exponent_of(scale), Bounds(-greatest, greatest)
         layers = []
         weight_limits = self.form.weight_limit
+        is_state = gru_columns(graph)
         for index, layer in enumerate(graph.layers):
             weight_limit = weight_limits[min(index, len(weight_limits) - 1)]
             left = len(graph.layers) - 1 - index
@@ -217,7 +229,9 @@ class _Scaling:
             if left == 1 and last is not None and not graph.has_convolutions:
                 readers = _Readers(graph.layers[-1].weight * last[:, None], weight_limits[-1], last)
             if self.whole_cells:
-                made = self._cell_layer(index, layer, weight_limit, scale, bounds, wanted)
+                made = self._cell_layer(
+                    index, layer, weight_limit, scale, bounds, is_state[index], wanted
+                )
             else:
                 made = self._layer(layer, weight_limit, scale, bounds, wanted, readers)
             fixed, scale, bounds = made
@@ -287,6 +301,7 @@ class _Scaling:
         weight_limit: int,
         scale: Float64,
         inputs: Bounds,
+        is_state: NDArray[np.bool_],
         wanted: tuple[Float64, int] | None,
     ) -> tuple[FixedLayer, Float64, Bounds]:
         """Choose the scales of a layer as `_layer` does, for a policy with recurrent units."""
@@ -296,9 +311,17 @@ class _Scaling:
         ) -> tuple[FixedLayer, Float64, Bounds]:
             return self._layer(part, weight_limit, scale, inputs, (reach, limit), None)
 
-        name = f"layer{index}"
         return CellLayer(
-            self.form, self.shift, weight_limit, layer, name, scale, inputs, wanted, one_matrix
+            self.form,
+            self.shift,
+            weight_limit,
+            layer,
+            f"layer{index}",
+            scale,
+            inputs,
+            is_state,
+            wanted,
+            one_matrix,
         ).made()
 
     def _bias(self, layer: Layer, sums: Float64, shifted: bool, is_tanh: bool) -> Int:

@@ -8,7 +8,7 @@ their mean by a gate is rounded to the nearest, so that a gate next to 1 holds a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -45,18 +45,30 @@ class Operand:
     """True if it is among the values that the layer reads."""
     drop: int
     """Bits by which it is shifted right into the cell's form; left if negative."""
+    bits: int = 32
+    """The most bits of a number in the cell's form, its sign included."""
+    added: Operand | None = None
+    """A run of sums that is added to it, of `bits` too."""
 
     def of(self, sums: Int, x: Int, units: int) -> Int:
         source = x if self.is_value else sums
-        return shifted(source[self.start : self.start + units], self.drop)
+        own = shifted(source[self.start : self.start + units], self.drop)
+        return own + self.added.of(sums, x, units) if self.added else own
 
     @property
     def c_value(self) -> str:
+        if self.added:
+            return f"({replace(self, added=None).c_value}) + ({self.added.c_value})"
         index = f"{self.start} + i" if self.start else "i"
         array = f"x[{index}]" if self.is_value else f"sum[{index}]"
         if self.drop > 0:
             return f"{array} >> {self.drop}"
         return f"(int32_t){array} * {2**-self.drop}" if self.drop else array
+
+    @property
+    def runs(self) -> list[Operand]:
+        """Return it and what is added to it, each by itself."""
+        return [replace(self, added=None), *(self.added.runs if self.added else [])]
 
 
 def shifted(values: Int, drop: int) -> Int:
