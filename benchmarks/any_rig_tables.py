@@ -239,12 +239,13 @@ def _firmware(words: Words) -> list[str]:
         return []
     results = read_json(path)
     count = len(results["rigs"])
+    link = "how the others ended" if results["failed"] else "these trials"
     return [
         "",
         "As C in the firmware of the `host` board, in lockstep with MuJoCo, with all of the "
         f"board's checks: {round(results['share'] * count)} of {count} drawn {words.rigs} "
         f"({results['share']:.1%}, 95 % interval {results['share_low']:.1%} to "
-        f"{results['share_high']:.1%}; [how the others ended](results.md#{words.anchor})).",
+        f"{results['share_high']:.1%}; [{link}](results.md#{words.anchor})).",
     ]
 
 
@@ -264,12 +265,11 @@ def drawn_trials(name: str = "cartpole") -> list[str]:
         "| --- | --- | --- | --- |",
         f"| {len(rows)} | {len(balanced)} ({results['share']:.1%}) | {results['share_low']:.1%} to "
         f"{results['share_high']:.1%} | {times[len(times) // 2]:.1f} s |",
-        "",
-        "| how the others ended | trials |",
-        "| --- | --- |",
     ]
-    failed = results["failed"].items()
-    lines += [f"| {how} | {count} |" for how, count in failed]
+    if not results["failed"]:
+        return lines
+    lines += ["", "| how the others ended | trials |", "| --- | --- |"]
+    lines += [f"| {how} | {count} |" for how, count in results["failed"].items()]
     worst = "; ".join(_worst(row, name) for row in results["worst"])
     return [*lines, "", f"The worst hundredth, {len(results['worst'])} of them: {worst}."]
 
