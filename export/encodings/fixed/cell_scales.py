@@ -30,7 +30,7 @@ from sparsectl.export.encodings.fixed.cell_operands import (
 from sparsectl.export.encodings.fixed.cells import carried_from, trimmed
 from sparsectl.export.encodings.fixed.float_steps import CarryFloats, FloatStep, SumFloats
 from sparsectl.export.encodings.fixed.format import Format, exponent_of, fitting, power_of_two
-from sparsectl.export.encodings.fixed.matrix import FixedMatrix, joined
+from sparsectl.export.encodings.fixed.matrix import FixedMatrix, by_what_they_read, joined
 from sparsectl.export.encodings.fixed.policy import FixedLayer
 from sparsectl.export.encodings.fixed.steps import MOST_BITS, Carry, Cell, Operand, Step
 from sparsectl.policy.activations import Float64
@@ -98,6 +98,7 @@ class CellLayer:
 
     def _whole(self) -> FixedLayer:
         nothing = np.zeros(self.layer.outputs, np.int64)
+        matrices, places = by_what_they_read(self.matrices)
         return FixedLayer(
             self.layer,
             np.zeros((1, 1), np.int64),
@@ -108,9 +109,9 @@ class CellLayer:
             self.wanted[1] if self.wanted else 0,
             nothing,
             np.ones(self.layer.outputs),
-            tuple(joined(self.matrices)),
-            tuple(self.steps),
-            tuple(self.ends),
+            tuple(joined(matrices)),
+            tuple(each.moved(places) for each in self.steps),
+            tuple(each.moved(places) for each in self.ends),
         )
 
     def _plain(self, segment: Segment, rows: slice, result: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -38,6 +38,9 @@ class FloatStep(Protocol):
     def has_tanh(self) -> bool:
         """Return whether its C reads the table of tanh."""
 
+    def moved(self, places: Mapping[int, int]) -> FloatStep:
+        """Return it for sums at other places, as `Step` does."""
+
     def floats(self, sums: Int, x: Int) -> Float32:
         """Return its values for [sums, batch] and the values before, [values, batch]."""
 
@@ -57,6 +60,9 @@ class CarryFloats:
     count: int
     exponent: int
     has_tanh = False
+
+    def moved(self, places: Mapping[int, int]) -> CarryFloats:
+        return self
 
     def floats(self, sums: Int, x: Int) -> Float32:
         taken = x[self.column : self.column + self.count].astype(np.float32)
@@ -79,6 +85,9 @@ class SumFloats:
     start: int
     exponent: tuple[int, ...]
     has_tanh: bool
+
+    def moved(self, places: Mapping[int, int]) -> SumFloats:
+        return replace(self, start=places[self.start])
 
     def floats(self, sums: Int, x: Int) -> Float32:
         own = sums[self.start : self.start + len(self.exponent)]

@@ -78,6 +78,22 @@ def offset(array: str, start: int) -> str:
     return f"{array} + {start}" if start else array
 
 
+def by_what_they_read(
+    matrices: Sequence[FixedMatrix],
+) -> tuple[list[FixedMatrix], dict[int, int]]:
+    """Return matrices so that those which read the same values follow one another, and the new
+    place of each one's first sum by the old one."""
+    sums = [each for each in matrices if not each.is_shifted]
+    keys = [(each.column, each.columns, each.reads_upper) for each in sums]
+    ordered = sorted(zip(keys, sums, strict=True), key=lambda pair: keys.index(pair[0]))
+    found, places, row = [each for each in matrices if each.is_shifted], {}, 0
+    for _, each in ordered:
+        found.append(replace(each, row=row))
+        places[each.row] = row
+        row += each.rows
+    return found, places
+
+
 def joined(matrices: Sequence[FixedMatrix]) -> list[FixedMatrix]:
     """Join matrices that follow one another, read the same values and do not shift their sums."""
     result: list[FixedMatrix] = []

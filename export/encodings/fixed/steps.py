@@ -7,7 +7,7 @@ their mean by a gate is rounded to the nearest, so that a gate next to 1 holds a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -65,6 +65,13 @@ class Operand:
             return f"{array} >> {self.drop}"
         return f"(int32_t){array} * {2**-self.drop}" if self.drop else array
 
+    def moved(self, places: Mapping[int, int]) -> Operand:
+        """Return it with its sums at other places: the new one of a run's first sum by the old."""
+        if self.is_value:
+            return self
+        added = self.added.moved(places) if self.added else None
+        return replace(self, start=places[self.start], added=added)
+
     @property
     def runs(self) -> list[Operand]:
         """Return it and what is added to it, each by itself."""
@@ -87,6 +94,9 @@ class Step(Protocol):
     def has_tanh(self) -> bool:
         """Return whether its C reads the table of tanh."""
 
+    def moved(self, places: Mapping[int, int]) -> Step:
+        """Return it for sums at other places: those of matrices' first sums by the old ones."""
+
     def values(self, sums: Int, x: Int) -> Int:
         """Return its values for [sums, batch] and the values before, [values, batch]."""
 
@@ -105,6 +115,9 @@ class Carry:
     column: int
     count: int
     has_tanh = False
+
+    def moved(self, places: Mapping[int, int]) -> Carry:
+        return self
 
     def values(self, sums: Int, x: Int) -> Int:
         return x[self.column : self.column + self.count]
@@ -136,6 +149,9 @@ class Cell:
     """True if the values that gates multiply fit 16 bits."""
     recurrent_bits: int = curve.INPUT_BITS
     """For `gru`: the value before the reset gate is a multiple of 2^-recurrent_bits."""
+
+    def moved(self, places: Mapping[int, int]) -> Cell:
+        return replace(self, operands=tuple(each.moved(places) for each in self.operands))
 
     def stays_within(self, limit: int) -> bool:
         """Return whether no result exceeds a limit that the state before did not exceed."""

@@ -6,6 +6,7 @@
 #include "control.h"
 #include "firmware_config.h"
 #include "golden.h"
+#include "in_flash.h"
 #include "messages.h"
 #include "port.h"
 
@@ -33,9 +34,11 @@ static uint8_t hex_digit(char digit) {
 }
 
 static void policy_digest(uint8_t digest[32]) {
-    static const char hex[] = POLICY_DIGEST;
+    static const char hex[] IN_FLASH = POLICY_DIGEST;
     for (int i = 0; i < 32; i++) {
-        digest[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+        const char high = (char)IN_FLASH_BYTE(&hex[2 * i]),
+                   low = (char)IN_FLASH_BYTE(&hex[2 * i + 1]);
+        digest[i] = (uint8_t)(hex_digit(high) << 4 | hex_digit(low));
     }
 }
 
