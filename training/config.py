@@ -179,8 +179,8 @@ class DistillConfig:
     """Folder for student.safetensors, the checkpoint and TensorBoard logs."""
 
     preset: Literal["auto", "paper", "authors", "quick", "thorough"] = "auto"
-    """auto: thorough. quick takes about two minutes. thorough takes about fifteen and fine-tunes
-    for longer; it measures each student that meets a --keep target in 500 episodes, and the best
+    """auto: thorough. quick takes about two minutes. thorough takes about five and fine-tunes for
+    longer; it measures each student that meets a --keep target in 500 episodes, and the best
     three in 2,000 more. Both prune the last thousand weights by curvature. paper: a million steps
     by the paper's formulas, without fine-tuning. authors: the same with the formulas of its
     authors' program. The numbers in brackets below are what the presets set."""

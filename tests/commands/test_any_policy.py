@@ -102,7 +102,7 @@ def test_it_fits_an_uno_in_bytes_and_balances_there(policy: Path, here: Path) ->
             encoding="dense-int8",
             range=tuple(Pair(-far, far) for far in ranges),
             error=0.5,
-            vectors=16,
+            vectors=8,
             observations=500,
         )
     )

@@ -13,8 +13,8 @@ uint32_t crc32(uint32_t seed, const uint8_t *bytes, size_t size) {
     uint32_t crc = ~seed;
     for (size_t i = 0; i < size; i++) {
         crc ^= bytes[i];
-        crc = (crc >> 4) ^ IN_FLASH_WORD(&NIBBLE[crc & 0x0Fu]);
-        crc = (crc >> 4) ^ IN_FLASH_WORD(&NIBBLE[crc & 0x0Fu]);
+        crc = (crc >> 4) ^ in_flash_word(&NIBBLE[crc & 0x0Fu]);
+        crc = (crc >> 4) ^ in_flash_word(&NIBBLE[crc & 0x0Fu]);
     }
     return ~crc;
 }

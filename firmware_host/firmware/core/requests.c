@@ -36,8 +36,8 @@ static uint8_t hex_digit(char digit) {
 static void policy_digest(uint8_t digest[32]) {
     static const char hex[] IN_FLASH = POLICY_DIGEST;
     for (int i = 0; i < 32; i++) {
-        const char high = (char)IN_FLASH_BYTE(&hex[2 * i]),
-                   low = (char)IN_FLASH_BYTE(&hex[2 * i + 1]);
+        const char high = (char)in_flash_byte(&hex[2 * i]),
+                   low = (char)in_flash_byte(&hex[2 * i + 1]);
         digest[i] = (uint8_t)(hex_digit(high) << 4 | hex_digit(low));
     }
 }
