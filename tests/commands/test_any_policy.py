@@ -83,7 +83,7 @@ def test_a_bare_rig_file_swings_up_and_balances(
 
 
 ON_AN_UNO = {
-    ANY: ("sensorsini_cartpole", (0.2, 2.0, 1.0, 1.0, 20.0)),
+    ANY: ("sensorsini_cartpole", (0.25, 3.0, 1.0, 1.0, 30.0)),
     ANY_ARM: ("qube_servo2", (2.4, 25.0, 1.0, 1.0, 30.0)),
 }
 """The rig, and how far each signal goes to either side."""

@@ -278,7 +278,7 @@ class CellLayer:
                 bits = recurrent_bits = min(recurrent_bits, source.bits_for(GREATEST))
             else:
                 bits = BITS[role]
-            is_short = bits > source.exponent and not (source.is_value or source.reads_upper)
+            is_short = bits > source.exponent and not (source.is_value or self.form.reads_upper)
             if source.at(bits) >= 2**30 or bits < 0 or is_short:
                 raise NotWholeError(name)
             found.append(source.operand(name, bits))
@@ -348,8 +348,8 @@ class CellLayer:
         source = Source(False, self.sums, exponent, reach, reads_upper)
         most = curve.INPUT_BITS if role == RECURRENT else MOST_BITS
         bits = BITS.get(role, min(most, source.bits_for(GREATEST)))
-        drop = exponent - bits
-        if drop < 0 and not reads_upper:
+        drop, least = exponent - bits, -_BYTE if self.form.reads_upper else 0
+        if drop < least:
             raise NotWholeError(role)
         if self.form.sum_bits < 32 and drop > _BYTE:
             exponent, drop = bits + _BYTE, _BYTE
@@ -361,7 +361,7 @@ class CellLayer:
             if again == exponent:
                 break
             exponent, drop = again, again - bits  # the half of what is dropped left no room
-            if drop < 0 and not reads_upper:
+            if drop < least:
                 raise NotWholeError(role)
         source = replace(source, exponent=exponent)
         self._add_sums(weight, bias, first, reads_upper=reads_upper)
@@ -383,8 +383,7 @@ class CellLayer:
 
     def _sum_floats(self, rows: slice, result: int, is_tanh: bool) -> None:
         part, column = self._part(rows, "tanh" if is_tanh else "identity")
-        reads_upper = self._reads_states(column, part.inputs)
-        part, scale, inputs = self._read(part, column, reads_upper=reads_upper)
+        scale, inputs = self.scale[column : column + part.inputs], self._of(column, part.inputs)
         room = self.form.sum_scale(part, part.weight / scale, self.weight_limit, inputs, self.shift)
         sums = power_of_two(room)
         exponent = exponent_of(sums)
@@ -394,5 +393,5 @@ class CellLayer:
         weight = np.rint(part.weight / scale * sums[:, None]).astype(np.int64)
         bias = self.form.in_steps(np.rint(part.bias * sums).astype(np.int64) + half)
         self.form.check(part, running_bounds(weight, bias, inputs))
-        start = self._add_sums(weight, bias, column, reads_upper=reads_upper)
+        start = self._add_sums(weight, bias, column)
         self.ends.append(SumFloats(result, start, tuple(exponent.tolist()), is_tanh))
