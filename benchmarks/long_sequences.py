@@ -42,6 +42,9 @@ from tests.policy.recurrent_policies import random_recurrent, sequence  # noqa: 
 INNER: Final = "inner"
 RESETS: Final = 0.03
 """Share of the ticks that begin with a reset."""
+LONGEST: Final = 50
+"""There is a reset at least after so many ticks: a core is traced for some hundred at a time, and
+what is traced next begins at a reset."""
 
 _HEADER: Final = """\
 #ifndef POLICY_H
@@ -106,7 +109,7 @@ def _rows(encoding: str, cores: Sequence[str], ticks: int) -> Iterator[dict[str,
     )
     policy = encode(encoding, graph, met_by(graph))
     observations, resets = sequence(graph, ticks, resets=RESETS)
-    resets[0] = True
+    resets[::LONGEST] = True
     given = np.concatenate([resets[:, None], observations], axis=1).astype(np.float32)
     expected = policy.run(observations, resets)
     for core in cores:
