@@ -83,6 +83,8 @@ class Settings:
     catching: float = 0.0
     near_limit: float = 0.0
     begin: str = ""
+    keep: int = 0
+    score: str = "magnitude"
     seed: int = 0
 
 

@@ -107,7 +107,7 @@ def write_for_rig(path: Path, student: Acting, rig: Rig, metadata: dict[str, Any
     tensors: dict[str, Any] = {}
     for name, matrix in matrices.items():
         tensors[f"{name}mean"] = np.ascontiguousarray(matrix, np.float32)
-        tensors[f"{name}mask"] = np.ones(np.shape(matrix), np.uint8)
+        tensors[f"{name}mask"] = (np.asarray(matrix) != 0.0).astype(np.uint8)
         tensors[f"{name}bias"] = np.ascontiguousarray(biases[name], np.float32)
     described = {
         "format": FORMAT,

@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ from sparsectl.training.any_rig.acting import LIMIT_SHARE, POLE_RAD_S, Acting, A
 from sparsectl.training.any_rig.deploy import read_any
 from sparsectl.training.any_rig.gradients import gradients_of
 from sparsectl.training.any_rig.kept import KeptEpisodes, intact
-from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
+from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, Student, acting
 from sparsectl.training.any_rig.rollout import Actor, drive
+from sparsectl.training.any_rig.sparsity import Sparsity
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 
 REST = "rest"
@@ -100,6 +102,8 @@ class AnyRigSettings:
         near_limit: additional weight of a tick whose base is beyond 0.6 of its limit.
         begin: file of a student that learns further and drives from the first round; empty: it
             begins with random weights, and the teacher drives the first rounds.
+        keep: number of connections that are left in the end (`sparsity`); 0: all.
+        score: by which they are chosen, a name in `sparsity.SCORES`.
         seed: seed of the rigs, the episodes and the weights.
         checkpoint_rounds: number of rounds between checkpoints.
     """
@@ -124,6 +128,8 @@ class AnyRigSettings:
     catching: float = 0.0
     near_limit: float = 0.0
     begin: str = ""
+    keep: int = 0
+    score: str = "magnitude"
     seed: int = 0
     checkpoint_rounds: int = 5
 
@@ -138,7 +144,8 @@ class AnyRigDistillation:
         label: label of the progress bar.
 
     Raises:
-        UserError: the folder holds a run of other settings, or `begin` is no student's file.
+        UserError: the folder holds a run of other settings, `begin` is no student's file, or as
+            many connections cannot be kept.
     """
 
     def __init__(
@@ -157,6 +164,7 @@ class AnyRigDistillation:
         self.averaged = copy.deepcopy(self.student)
         self._gradients = gradients_of(self.student)
         self._adam = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
+        self._sparsity = _sparsity(self.student, self.averaged, settings)
         self._kept = KeptEpisodes(folder, settings.kept)
         self._failed: deque[int] = deque(maxlen=MOST_FAILED)
         self.round = self._steps = 0
@@ -233,6 +241,8 @@ class AnyRigDistillation:
             rate *= min(1.0, (number + 1) / WARM_UP_ROUNDS)
         for group in self._adam.param_groups:
             group["lr"] = rate
+        if self._sparsity and number:
+            self._sparsity.cut(number / settings.rounds, self._adam)
         losses = []
         for update in range(settings.updates):
             newest = len(self._kept) - 1
@@ -251,9 +261,10 @@ class AnyRigDistillation:
             # The whole batch is the divisor: what few rigs are left late must not weigh more.
             share = running[part] * self._weights(inputs[part]) / running[part].size
             self._adam.zero_grad()
-            loss, carried = self._gradients.of(
-                inputs[part], labels[part], share.astype(np.float32), carried
-            )
+            with self._sparsity.noise() if self._sparsity else nullcontext():
+                loss, carried = self._gradients.of(
+                    inputs[part], labels[part], share.astype(np.float32), carried
+                )
             torch.nn.utils.clip_grad_norm_(self.student.parameters(), LARGEST_GRADIENT)
             self._adam.step()
             self._average()
@@ -280,6 +291,8 @@ class AnyRigDistillation:
                 self.averaged.parameters(), self.student.parameters(), strict=True
             ):
                 mean.lerp_(now, 1.0 - keep)
+        if self._sparsity:
+            self._sparsity.apply()
 
     def _note(self, figures: dict[str, Any]) -> None:
         with (self.folder / CURVE).open("a", encoding="utf-8") as file:
@@ -297,6 +310,7 @@ class AnyRigDistillation:
                     "student": self.student.state_dict(),
                     "averaged": self.averaged.state_dict(),
                     "adam": self._adam.state_dict(),
+                    "sparsity": self._sparsity.state() if self._sparsity else {},
                 },
                 temporary,
             )
@@ -318,6 +332,8 @@ class AnyRigDistillation:
             self.averaged.load_state_dict(held["averaged"])
             self.student.load_state_dict(held["student"])
             self._adam.load_state_dict(held["adam"])
+            if self._sparsity:
+                self._sparsity.load_state(held["sparsity"])
         self._kept.load(self.round)
 
 
@@ -345,7 +361,7 @@ def _drawn(settings: AnyRigSettings, number: int) -> Rig:
     return draw_rig(settings.family, number, corner=bool(corner))
 
 
-def _take(student: GruStudent | StackStudent, weights: Acting) -> None:
+def _take(student: Student, weights: Acting) -> None:
     """Give a student the weights of one that has learnt.
 
     Raises:
@@ -360,7 +376,20 @@ def _take(student: GruStudent | StackStudent, weights: Acting) -> None:
             parameter.copy_(torch.from_numpy(numbers))
 
 
-def _made(settings: AnyRigSettings) -> GruStudent | StackStudent:
+def _sparsity(student: Student, averaged: Student, settings: AnyRigSettings) -> Sparsity | None:
+    """Return what chooses the connections; None: all stay.
+
+    Raises:
+        UserError: the student is not a GRU, or as many cannot be kept.
+    """
+    if not settings.keep:
+        return None
+    if not isinstance(student, GruStudent) or not isinstance(averaged, GruStudent):
+        raise UserError(f"keep {settings.keep}: only the connections of a GRU can be cut; give 0")
+    return Sparsity(student, averaged, settings.keep, settings.score, settings.seed)
+
+
+def _made(settings: AnyRigSettings) -> Student:
     if settings.units:
         return GruStudent(settings.units)
     return StackStudent(settings.frames, settings.hidden)

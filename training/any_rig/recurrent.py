@@ -72,7 +72,10 @@ class StackStudent(torch.nn.Module):
         return sum(array.numel() for array in self.parameters()) - folded
 
 
-def acting(student: GruStudent | StackStudent) -> Acting | ActingStack:
+Student = GruStudent | StackStudent
+
+
+def acting(student: Student) -> Acting | ActingStack:
     """Return the present student in numpy."""
     if isinstance(student, GruStudent):
         return Acting(*(_numbers(array) for array in student.in_order()))

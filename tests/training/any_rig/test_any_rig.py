@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,13 +236,16 @@ def test_a_damaged_run_is_told_in_one_line(name: str, damage: str, tmp_path: Pat
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("units", [3, 0])
+@pytest.mark.parametrize(
+    ("units", "sparse"),
+    [(3, {}), (0, {}), (3, {"keep": 20, "score": "variational"}), (3, {"keep": 9})],
+)
 def test_a_run_that_was_killed_ends_as_one_that_was_not(
-    units: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    units: int, sparse: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed in round 5, it resumes from the checkpoint after round 3, with episodes from 2 on."""
     changes = {"units": units, "hidden": (6, 5), "frames": 3, "ticks": 40, "updates": 4}
-    settings = replace(SMALL, rounds=7, kept=2, checkpoint_rounds=2, **changes)
+    settings = replace(SMALL, rounds=7, kept=2, checkpoint_rounds=2, **changes, **sparse)
     whole = AnyRigDistillation(settings, tmp_path / "whole")
     whole.run()
 
