@@ -97,7 +97,7 @@ def _as_export_chooses(config: BenchConfig, target: Target) -> dict[str, Any]:
     return measured | {"policy": str(config.policy), "choice": choice.summary()}
 
 
-EXPORTED: Final = ("output", "normalizer", "task", "calibration", "range")
+EXPORTED: Final = ("output", "argmax", "normalizer", "task", "calibration", "range")
 """Options of `export` that say how a model is read and judged."""
 
 
@@ -157,7 +157,7 @@ def _check_unused(config: BenchConfig) -> None:
         UserError: such an option is given.
     """
     for name, given in _of_export(config).items():
-        if given not in (None, ()):
+        if given is not False and given not in (None, ()):
             raise UserError(
                 f"--{name} is {given}, but {config.policy} is exported already and would be "
                 f"measured as it is; give the model, or leave --{name} out"

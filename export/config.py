@@ -22,6 +22,9 @@ class ExportConfig:
     """Folder for policy.onnx, policy.c, policy.h and policy_vectors.h."""
     output: str | None = None
     """For an ONNX file: the output that holds the actions, if its name does not show that."""
+    argmax: bool = False
+    """For an ONNX file whose output has a value for each choice (Q-values, logits, probabilities):
+    the action is the index of the greatest, from 0."""
     normalizer: Path | None = None
     """For a zip or a .cleanrl_model: an .npz with the statistics of its normaliser: mean, var,
     epsilon, clip (docs/own_policy.md)."""

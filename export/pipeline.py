@@ -172,7 +172,7 @@ def export_policy(
 def _key(config: ExportConfig) -> Hashable:
     """Return what determines the model, what is known of its inputs, and the rows for the
     scales."""
-    given = (config.model, config.output, config.normalizer, config.task)
+    given = (config.model, config.output, config.argmax, config.normalizer, config.task)
     return (*given, config.calibration, config.range, config.seed)
 
 
@@ -219,7 +219,7 @@ def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:
 
 
 def _asked(config: ExportConfig) -> LoadOptions:
-    return LoadOptions(config.output, config.normalizer, config.task)
+    return LoadOptions(config.output, config.normalizer, config.task, argmax=config.argmax)
 
 
 def read_model(config: ExportConfig) -> PolicyGraph:

@@ -58,6 +58,8 @@ class BenchConfig:
     export` does with this board and these limits, which takes minutes for a slow chip."""
     output: str | None = None
     """If an ONNX file is given: the output that holds the actions."""
+    argmax: bool = False
+    """If an ONNX file is given: the action is the index of its output's greatest value."""
     normalizer: Path | None = None
     """If a zip or a .cleanrl_model is given: the statistics of its normaliser, as in `sparsectl
     export`."""

@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.policy.acting.networks import GraphNetwork, Mlp, NormalizedNetwork, mlp_of
 from sparsectl.policy.acting.onnx_network import BYTES_LIMIT, OnnxNetwork, OtherForm
 from sparsectl.policy.acting.policy import ActingPolicy, without_argmax
@@ -33,8 +34,9 @@ from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.lost_normaliser import warn_of_normaliser
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import Normalizer, read_normalizer
-from sparsectl.policy.onnx_file.output import choose_output, values_in
+from sparsectl.policy.onnx_file.output import choose_output, names_values, values_in
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
+from sparsectl.policy.onnx_file.tensors import short
 from sparsectl.policy.onnx_file.ticks import CELLS
 from sparsectl.policy.signals import INDEX
 from sparsectl.policy.state_dict import POLICY_BYTES_LIMIT
@@ -58,6 +60,8 @@ class LoadOptions:
     Attributes:
         output: for an ONNX file that is exported, the output with the actions; None: found by its
             name.
+        argmax: of an ONNX file that is exported, the action is the index of the greatest of the
+            output's values.
         normalizer: an .npz of a normaliser's statistics; `load` takes it for the files of
             `actor_file.ACTORS` alone.
         task: for a student of several tasks, the one whose head is taken. None: `load` takes all
@@ -74,6 +78,7 @@ class LoadOptions:
     action_low: Sequence[float] | None = None
     action_high: Sequence[float] | None = None
     environment: str | None = None
+    argmax: bool = False
 
 
 def load(path: Path, asked: LoadOptions = LoadOptions()) -> PolicyGraph:
@@ -144,6 +149,7 @@ def model_file(path: Path) -> Path:
 
 def _student(path: Path, asked: LoadOptions) -> PolicyGraph:
     _refuse("output", asked.output, "ONNX files", f"{path} is a student")
+    _refuse("argmax", asked.argmax, "ONNX files", f"{path} is a student")
     _refuse_normalizer(path, asked, "a student, which has its own")
     return read_student(path, asked.task)
 
@@ -151,11 +157,33 @@ def _student(path: Path, asked: LoadOptions) -> PolicyGraph:
 def _onnx(path: Path, asked: LoadOptions) -> PolicyGraph:
     _refuse_normalizer(path, asked, "an ONNX file; export it with its normaliser in it")
     _refuse("task", asked.task, "students of several tasks", f"{path} is an ONNX file")
-    return read_onnx(path, asked.output)
+    graph = read_onnx(path, asked.output, asked.argmax)
+    if asked.argmax:
+        last = float(graph.layers[-1].parts[0].neurons - 1)
+        signal = replace(graph.action[0], unit=INDEX, low=0.0, high=last)
+        return replace(graph, action=(signal,))
+    _warn_of_values(path, graph, asked.output)
+    return graph
+
+
+def _warn_of_values(path: Path, graph: PolicyGraph, wanted: str | None) -> None:
+    """Warn if what is taken for actions seems to be the values of choices, and nothing in the file
+    says what it is."""
+    model: Any = onnx.load(path, load_external_data=False)
+    said = any(entry.key == "sparsectl.signals" for entry in model.metadata_props)
+    output = choose_output([value.name for value in model.graph.output], wanted)
+    last = graph.layers[-1].activations
+    if graph.action_size > 1 and not said and (names_values(output) or "softmax" in last):
+        warn(
+            f"{path}: output {short(output)} seems to have a value for each of "
+            f"{graph.action_size} choices, and becomes {graph.action_size} actions; with --argmax "
+            "the action is the index of the greatest"
+        )
 
 
 def _exported_actor(path: Path, asked: LoadOptions) -> PolicyGraph:
     _refuse("output", asked.output, "ONNX files", f"{path} is the actor of one task")
+    _refuse("argmax", asked.argmax, "ONNX files", f"{path} says itself whether it chooses")
     actor = _actor(path, asked)
     return _graph_of_actor(path, asked, actor)
 
@@ -186,7 +214,19 @@ def _actor(path: Path, asked: LoadOptions) -> ActorNetwork:
     actor = read_actor(path, asked.activation, asked.action_low, asked.action_high)
     if asked.normalizer is None:
         warn_of_normaliser(path)
+    if actor.choices is not None and actor.choices.first:
+        _warn_of_count(path, actor.choices)
     return actor
+
+
+def _warn_of_count(path: Path, choices: Choices) -> None:
+    """Say that the library numbers choices from 0 whatever the action_space says, in its `predict`
+    and in the environment that it trains in."""
+    warn(
+        f"{path}: its action_space numbers the choices from {choices.first} to {choices.last}, and "
+        f"so do its actions here; Stable-Baselines3's own predict gives 0 to {choices.count - 1}, "
+        "also to the environment that it trains in: check which of them yours understands"
+    )
 
 
 def _fitting_normalizer(file: Path, path: Path, size: int) -> Normalizer:
@@ -351,8 +391,9 @@ def _file_sha256(path: Path) -> str:
 
 
 def _refuse(name: str, value: object, meant_for: str, what_it_is: str) -> None:
-    if value is not None:
-        raise UserError(f"--{name} is {str(value)!r}; it is for {meant_for}, {what_it_is}")
+    if value is not None and value is not False:
+        given = "given" if value is True else repr(str(value))
+        raise UserError(f"--{name} is {given}; it is for {meant_for}, {what_it_is}")
 
 
 def _refuse_normalizer(path: Path, asked: LoadOptions, what_it_is: str) -> None:

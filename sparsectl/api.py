@@ -61,11 +61,15 @@ _Settings = ParamSpec("_Settings")
 
 
 def load(
-    path: Path | str, *, output: str | None = None, normalizer: Path | str | None = None
+    path: Path | str,
+    *,
+    output: str | None = None,
+    normalizer: Path | str | None = None,
+    argmax: bool = False,
 ) -> PolicyGraph:
     """Load the policy in a student.safetensors, an .onnx, a Stable-Baselines3 .zip, a
     .cleanrl_model or a policy's folder. Its `forward` maps physical observations [B, n] to physical
-    actions [B, m], in the order of operations of the exported C.
+    actions [B, m], in the order of operations of the exported C. The options are those of `export`.
 
     Raises:
         UserError: the file does not exist, is of an unknown kind, or holds a policy that cannot be
@@ -74,9 +78,8 @@ def load(
     from sparsectl.policy.load import LoadOptions
     from sparsectl.policy.load import load as load_file
 
-    return load_file(
-        Path(path), LoadOptions(output, None if normalizer is None else Path(normalizer))
-    )
+    statistics = None if normalizer is None else Path(normalizer)
+    return load_file(Path(path), LoadOptions(output, statistics, argmax=argmax))
 
 
 def _verb(name: str, config: Callable[_Settings, Any]) -> Callable[_Settings, dict[str, Any]]:

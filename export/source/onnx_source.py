@@ -57,10 +57,15 @@ class OnnxSource:
     """
 
     def __init__(
-        self, path: Path, output: str | None, sizes: tuple[int, int], data: bytes | None = None
+        self,
+        path: Path,
+        output: str | None,
+        sizes: tuple[int, int],
+        data: bytes | None = None,
+        argmax: bool = False,
     ) -> None:
         """sizes: of the observation and of the action, as the policy was read; data: the model,
-        where it is not the file's bytes.
+        where it is not the file's bytes; argmax: as in `LoadOptions`.
 
         Raises:
             UserError: no such output; inputs or results of other sizes; nothing here can run it.
@@ -70,19 +75,19 @@ class OnnxSource:
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._observation_size, self._action_size = sizes
         try:
-            self._open(ModelProto.FromString(data), output, path.parent)
+            self._open(ModelProto.FromString(data), output, path.parent, argmax)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 
-    def _open(self, model: ModelProto, output: str | None, folder: Path) -> None:
+    def _open(self, model: ModelProto, output: str | None, folder: Path, argmax: bool) -> None:
         model = prepared(model)
         chosen = choose_output([o.name for o in model.graph.output], output)
         self.output: str | None = chosen
-        model, result = with_choice(model, chosen)
-        tick = tick_of(model, result, output is not None)
+        tick = tick_of(model, chosen, output is not None)
         self._states = () if tick is None else tick.states
+        path, result = with_choice(model if tick is None else tick.model, chosen, argmax)
         self._results = [result, *(state.output for state in self._states)]
-        self._model = leading_to(model if tick is None else tick.model, *self._results)
+        self._model = leading_to(path, *self._results)
         self.data_sha256 = _hashes_of_data(self._model, folder)
         _load_data(self._model, folder)
         self._plain = unfused(self._model)

@@ -20,9 +20,13 @@ def _actor(path: Path, graph: PolicyGraph, asked: LoadOptions) -> Source:
     return ActorSource(path, asked.normalizer, graph.sizes)
 
 
+def _onnx(path: Path, graph: PolicyGraph, asked: LoadOptions) -> Source:
+    return OnnxSource(path, asked.output, graph.sizes, argmax=asked.argmax)
+
+
 SOURCES: dict[str, Opener] = {
     ".safetensors": lambda path, graph, asked: StudentSource(path, graph),
-    ".onnx": lambda path, graph, asked: OnnxSource(path, asked.output, graph.sizes),
+    ".onnx": _onnx,
     **dict.fromkeys(ACTORS, _actor),
 }
 

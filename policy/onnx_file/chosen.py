@@ -1,5 +1,5 @@
-"""Read files that give a value for each choice and whose signals say that the action is the choice:
-an argmax is added behind their output."""
+"""Read files that give a value for each choice and whose signals, or whose user, say that the
+action is the choice: an argmax is added behind their output."""
 
 from __future__ import annotations
 
@@ -13,20 +13,28 @@ from sparsectl.policy.onnx_file.tensors import short
 from sparsectl.policy.signals import parse_json_object
 
 
-def with_choice(model: ModelProto, output: str) -> tuple[ModelProto, str]:
+def with_choice(model: ModelProto, output: str, argmax: bool = False) -> tuple[ModelProto, str]:
     """Return the model with nodes that take the argmax of `output`'s values, and the name of their
     result; both unchanged if that output is not values of choices, or nothing says that the action
     is one.
 
+    argmax: whether the user says so, whatever the output is called.
+
     Raises:
-        UserError: the number of values is not that of the choices.
+        UserError: the number of values is not that of the choices, or there is one value alone.
     """
-    choices = _choices(model)
-    if choices is None or not choices.count or values_in(output) is None:
+    choices = _choices(model) or (Choices(0, 0) if argmax else None)
+    if choices is None or not (argmax or (choices.count and values_in(output))):
         return model, output
     declared = next(value for value in model.graph.output if value.name == output)
     width = _width(declared)
-    if width not in (None, choices.count):
+    shape = declared.type.tensor_type.shape.dim
+    if argmax and (width == 1 or len(shape) == 1):
+        raise UserError(
+            f"output {short(output)} has one value, and --argmax takes one with a value for each "
+            "choice; leave --argmax out, or name another with --output"
+        )
+    if choices.count and width not in (None, choices.count):
         raise UserError(
             f"output {short(output)} has {width} values, but its signals say {choices.count} "
             "choices; export it again"
@@ -43,7 +51,6 @@ def with_choice(model: ModelProto, output: str) -> tuple[ModelProto, str]:
             helper.make_node("Add", [number, first.name], [name], name),
         ]
     )
-    shape = declared.type.tensor_type.shape.dim
     batch = [d.dim_value or d.dim_param or None for d in shape][:-1]
     del changed.graph.output[:]
     changed.graph.output.append(

@@ -36,6 +36,12 @@ ACTION_WORDS: Final = frozenset(
     "action actions actor policy pi mu mean logits control command torque".split()
 )
 
+CHOICE_WORDS: Final = frozenset(
+    "logit logits q qs qval qvals qvalue qvalues advantages probability probabilities prob probs"
+    " softmax scores".split()
+)
+"""Words in the names of outputs with a value for each choice."""
+
 STATE_WORDS: Final = frozenset(
     "state hidden cell memory carry recurrent history rnn gru lstm h c hx cx hn cn".split()
 )
@@ -59,6 +65,12 @@ def values_in(name: str) -> str | None:
     """Return the kind of values that an output with that name has for each choice, `q_values` or
     `logits`; None if its name does not say so."""
     return next((kind for kind, names in VALUES.items() if _plain(name) in names), None)
+
+
+def names_values(name: str) -> bool:
+    """Return whether an output's name says that it has a value for each choice; surer names are
+    those of `values_in`."""
+    return bool(CHOICE_WORDS & words_of(name)) or values_in(name) is not None
 
 
 def choose_output(names: Sequence[str], wanted: str | None = None) -> str:

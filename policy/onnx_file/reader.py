@@ -39,7 +39,7 @@ MAX_FILE_BYTES = 16 * MAX_WEIGHTS
 OLDEST_OPSET = 7  # before it, elementwise operators broadcast by attribute
 
 
-def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
+def read_onnx(path: Path, output: str | None = None, argmax: bool = False) -> PolicyGraph:
     """Read the policy in an ONNX file; it takes the physical observation and gives the physical
     action, as the file does.
 
@@ -50,6 +50,7 @@ def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
     layer becomes the observation signals' scale and offset; scaling and limits after the last
     become the action's map. `sparsectl.*` metadata gives signals, environment and provenance;
     without it the signals are o0, o1, …, of several inputs NAME0, NAME1, …, and a0, a1, ….
+    With `argmax` the action is the index of the greatest of the output's values.
 
     Raises:
         UserError: not ONNX, truncated, too large, an operator that is not possible (its node and
@@ -62,12 +63,14 @@ def read_onnx(path: Path, output: str | None = None) -> PolicyGraph:
         raise UserError(f"{path} is not a whole ONNX file; export it again") from error
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused where it matters
-            return graph_of(model, path.parent, output)
+            return graph_of(model, path.parent, output, argmax)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> PolicyGraph:
+def graph_of(
+    model: ModelProto, folder: Path, wanted: str | None = None, argmax: bool = False
+) -> PolicyGraph:
     """Return the policy in a model whose tensors may be kept in other files of a folder.
 
     Raises:
@@ -77,7 +80,7 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
     if any(isinstance(text, bytes) for text in _texts(model)):
         raise UserError("it has a name that is not UTF-8; the file is damaged, export it again")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if STATE in metadata and wanted in (None, "action"):
+    if STATE in metadata and wanted in (None, "action") and not argmax:
         written = read_written(model, TensorReader(folder))
         if written is not None:
             return written
@@ -92,15 +95,17 @@ def graph_of(model: ModelProto, folder: Path, wanted: str | None = None) -> Poli
     if text is not None:
         signals = parse_signals(parse_json_object(text, "sparsectl.signals"), "sparsectl.signals")
     written = read_written(model, TensorReader(folder))
-    if written is not None:
+    if written is not None and not argmax:
         return written
-    model, name = with_choice(model, output.name)
+    model, name = with_choice(model, output.name, argmax)
     output = next(value for value in model.graph.output if value.name == name)
     tensors = TensorReader(folder)
     program = Program(tensors.spend)
     symbol, observed, carried = _run(model.graph, output, opset, tensors, program, states, limits)
     if signals is None:
         signals = generic_signals(len(observed), symbol.size)._replace(observation=observed)
+    elif argmax and len(signals.action) > 1:  # those of the values, which are no actions
+        signals = signals._replace(action=generic_signals(1, 1).action)
     actions = [action_of(program, symbol, index) for index in range(symbol.size)]
     ends = [*actions, *(Action(int(atom)) for atom in carried.after.atom)]
     layers, normaliser = lower(program, ends, signals.frames, len(observed) if states else None)

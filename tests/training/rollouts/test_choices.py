@@ -14,8 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from stable_baselines3 import A2C, DQN, PPO
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.config import ExportConfig
+from sparsectl.export.pipeline import export_policy
 from sparsectl.policy.choices import choices_of
-from sparsectl.policy.load import load, load_acting
+from sparsectl.policy.load import LoadOptions, load, load_acting
 from sparsectl.training.config import CollectConfig, EvaluateConfig
 from sparsectl.training.data.files import read_dataset, write_dataset
 from sparsectl.training.environments.environments import make_environment
@@ -56,7 +58,7 @@ def write_onnx(
 )
 @pytest.mark.parametrize("first", [0, 3])
 def test_a_zip_chooses_as_the_library_does(
-    algorithm: Any, values: str, first: int, tmp_path: Path
+    algorithm: Any, values: str, first: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "model.zip"
     model = saved(path, algorithm, Space(done=Discrete(4, start=first)))
@@ -64,6 +66,8 @@ def test_a_zip_chooses_as_the_library_does(
     # The library counts from 0 whatever the space's first choice is.
     expected = model.predict(rows, deterministic=True)[0] + first
     policy, graph = load_acting(path), load(path)
+    numbers = "numbers the choices from 3 to 6, and so do its actions here; Stable-Baselines3's own"
+    assert (numbers in capsys.readouterr().err) == (first == 3)
     assert policy.values_kind == values and len(np.unique(expected)) > 1
     np.testing.assert_array_equal(policy.act(rows)[:, 0], expected)
     np.testing.assert_array_equal(graph.forward(rows), policy.act(rows))
@@ -91,6 +95,43 @@ def test_onnx_of_choices(output: str, kind: str, values: str | None, tmp_path: P
     again = write_onnx(tmp_path / "again.onnx", "logits")
     rows = np.random.default_rng(1).normal(0, 1, (50, 4)).astype(np.float32)
     np.testing.assert_array_equal(policy.act(rows), load_acting(again).act(rows))
+
+
+@pytest.mark.parametrize(
+    ("output", "softmax", "warned"),
+    [("q_values", False, True), ("anything", True, True), ("action", False, False)],
+)
+def test_values_become_actions_with_a_warning_and_with_argmax_a_choice(
+    output: str, softmax: bool, warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_onnx(tmp_path / "policy.onnx", output, outputs=3)
+    if softmax:
+        model = onnx.load(path)
+        model.graph.node[0].output[0] = "sums"
+        model.graph.node.append(helper.make_node("Softmax", ["sums"], [output], axis=1))
+        onnx.save(model, path)
+    assert load(path).action_size == 3
+    said = "a value for each of 3 choices, and becomes 3 actions; with --argmax the action is the"
+    assert (said in capsys.readouterr().err) == warned
+    result = export_policy(ExportConfig(path, tmp_path / "policy", argmax=True, observations=500))
+    assert result["bit_exact"] and result["choices"]["observations"] == 500
+    graph = load(tmp_path / "policy")
+    rows = np.random.default_rng(1).normal(0, 1, (200, 4)).astype(np.float32)
+    expected = load(path).forward(rows).argmax(axis=1)
+    assert len(np.unique(expected)) == 3
+    np.testing.assert_array_equal(graph.forward(rows)[:, 0], expected)
+    (signal,) = graph.action
+    assert (signal.unit, signal.low, signal.high) == ("index", 0, 2)
+
+
+def test_an_index_has_no_greatest_value(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "policy.onnx", "choice", "index")
+    with pytest.raises(UserError, match="output 'choice' has one value, and --argmax takes one"):
+        load(path, LoadOptions(argmax=True))
+    model = saved(tmp_path / "model.zip", DQN, Space(done=Discrete(4)))
+    assert model is not None
+    with pytest.raises(UserError, match="--argmax is given; it is for ONNX files, .* says itself"):
+        load(tmp_path / "model.zip", LoadOptions(argmax=True))
 
 
 def test_a_dataset_has_what_the_teacher_gives_for_each_choice(tmp_path: Path) -> None:
