@@ -44,9 +44,6 @@ SHIPPED = {"cartpole": "sensorsini_cartpole", "furuta": "qube_servo2"}
 
 TEACHERS = Path(__file__).resolve().parent.parent / "training" / "teachers"
 
-LOOKS_AHEAD = ("cartpole",)
-"""Families whose teacher looks ahead; its law alone is measured beside it."""
-
 FIRST_RIG = 800_000_000
 """No rig from here on is drawn in training or in the choice of a gain. Earlier students were
 measured on those from 500,000,000 and 600,000,000 on; those from 400,000,000 on served to see where
@@ -211,9 +208,8 @@ def measure(asked: Measure) -> None:
     """Measure, and write the rows of this family, beside those of the other."""
     from sparsectl.training.any_rig.deploy import read_any, student_path
 
-    actors: dict[str, Actor | None] = {"teacher": None}
-    if asked.family in LOOKS_AHEAD:
-        actors["law"] = None
+    # The teacher's law alone is measured beside the teacher, which looks ahead.
+    actors: dict[str, Actor | None] = {"teacher": None, "law": None}
     student = asked.student or student_path(asked.family)
     if asked.student is not None or student.is_file():
         actors["student"] = read_any(student)

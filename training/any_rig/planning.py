@@ -116,9 +116,8 @@ ARMS: Final = Choice(
 )
 """Gains as for all rigs, wide, narrow, early to catch, and early to brake.
 
-A pole that pulls at its base as hard as the motor does must be simulated in small parts of a step:
-with whole ones the best way led two units in a hundred into the limit, where the law alone led
-none.
+A pole that pulls at its base as hard as the motor does must be simulated in small parts of a step.
+With whole ones short poles on strong motors had no more reward than by the law alone.
 """
 
 _reward = njit(cache=True)(reward)
