@@ -1,7 +1,7 @@
 """Keep the finished runs of a sweep in results/sweep_NAME.json, from which the tables are made.
 
-sparsectl sweep benchmarks/hopper.toml
-python benchmarks/sweep_results.py runs/hopper
+sparsectl sweep benchmarks/mujoco.toml
+python benchmarks/sweep_results.py runs/mujoco
 """
 
 from __future__ import annotations

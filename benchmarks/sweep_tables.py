@@ -93,13 +93,29 @@ FEWEST = 2
 """Fewest seeds whose spread is known."""
 
 
-def ablation_table() -> list[str]:
-    """Each method of results/sweep_ablations.json less the one that it changes in one thing."""
-    results = read_json(RESULTS / "sweep_ablations.json")
+def ablation_table(name: str) -> list[str]:
+    """Each method of results/sweep_NAME.json less the one that it changes in one thing, a table an
+    environment."""
+    results = read_json(RESULTS / f"sweep_{name}.json")
+    lines = []
+    for environment in dict.fromkeys(row["environment"] for row in results["rows"]):
+        rows = [row for row in results["rows"] if row["environment"] == environment]
+        lines += [f"{environment}:", "", *_ablations(rows), ""]
+    return [
+        *lines,
+        "Students of the same seed learn from the same dataset. In brackets the 95 % interval of "
+        "the mean difference over seeds, by Student's t; the verdict is open where the interval "
+        "holds 0 or there is one seed. After a figure in brackets: that of the method in the "
+        "second column, with the same seeds.",
+    ]
+
+
+def _ablations(of_one: list[dict[str, Any]]) -> list[str]:
+    """The table of one environment's rows."""
     head = ["changed", "of", "seeds", "weights", "of the teacher's return", "difference", "verdict"]
     lines = [table_row(head), table_row(["---"] * len(head))]
     by_method: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in results["rows"]:
+    for row in of_one:
         by_method.setdefault(row["method"], {})[row["seed"]] = row
     for method, rows in by_method.items():
         reference = WITH if method in PRUNED_LATER else WITHOUT
@@ -109,14 +125,7 @@ def ablation_table() -> list[str]:
         if seeds:
             own, other = ([each[seed] for seed in seeds] for each in (rows, by_method[reference]))
             lines.append(table_row(_compared(method, reference, own, other)))
-    return [
-        *lines,
-        "",
-        "Students of the same seed learn from the same dataset. In brackets the 95 % interval of "
-        "the mean difference over seeds, by Student's t; the verdict is open where the interval "
-        "holds 0 or there is one seed. After a figure in brackets: that of the method in the "
-        "second column, with the same seeds.",
-    ]
+    return lines
 
 
 def _compared(

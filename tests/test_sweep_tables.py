@@ -63,9 +63,14 @@ def test_an_ablation_is_compared_seed_by_seed(
         row(name, seed, value, 40) for name in returns for seed, value in enumerate(returns[name])
     ]
     rows.append(row("authors' noise", 2, 820, 30))
-    write_json(tmp_path / "sweep_ablations.json", {"rows": rows})
+    others = [row(name, 0, value, 50) for name, value in (("bpd", 500), ("no value term", 400))]
+    rows += [other | {"environment": "HalfCheetah-v5"} for other in others]
+    write_json(tmp_path / "sweep_y.json", {"rows": rows})
     monkeypatch.setattr(sweep_tables, "RESULTS", tmp_path)
-    _, _, value, first, laplace, noise, _, note = sweep_tables.ablation_table()
+    lines = sweep_tables.ablation_table("y")
+    of, _, _, _, value, first, laplace, noise, _, further, *_, other, _, note = lines
+    assert of == "Hopper-v5:" and further == "HalfCheetah-v5:"
+    assert other == "| no value term | bpd | 1 | 50 (50) | 20.0% (25.0%) | -5.0% | open |"
     start = (
         "| no value term | bpd | 3 | 40 (40) | 60.3% (50.0%) | +10.3% [+9.6%, +11.1%] | better |"
     )

@@ -52,6 +52,7 @@ def test_one_that_sees_images_plays_far_better_than_chance(name: str, least: flo
         *("cart_pole", "acrobot", "mountain_car", "sensorsini_bang_bang"),
         *("minatar_breakout", "minatar_space_invaders", "minatar_freeway"),
         *("minatar_asterix", "minatar_seaquest"),
+        *("hopper", "hopper_medium", "halfcheetah", "halfcheetah_medium"),
     ],
 )
 def test_its_origin_stands_beside_it(name: str) -> None:
