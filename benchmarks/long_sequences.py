@@ -5,8 +5,7 @@ encoding, each action beside the reference's, bit for bit; writes results/long_s
 
 Two GRUs of 5 and 4 units behind 6 relu neurons, with a start that is not 0. The program on the core
 calls the exported C under another prefix, and resets it wherever the observation's first number
-says so. Where a core is traced for a part of the ticks only, it goes on from the last reset before.
-What was run at the same revision before is not run again.
+says so. What was run at the same revision before is not run again.
 """
 
 from __future__ import annotations
@@ -42,9 +41,6 @@ from tests.policy.recurrent_policies import random_recurrent, sequence  # noqa: 
 INNER: Final = "inner"
 RESETS: Final = 0.03
 """Share of the ticks that begin with a reset."""
-LONGEST: Final = 50
-"""There is a reset at least after so many ticks: a core is traced for some hundred at a time, and
-what is traced next begins at a reset."""
 
 _HEADER: Final = """\
 #ifndef POLICY_H
@@ -60,7 +56,7 @@ void policy_act(const float observation[POLICY_OBSERVATION_SIZE], float action[P
 #endif
 """
 
-_SOURCE: Final = """\
+SOURCE: Final = """\
 #include "policy.h"
 #include "inner.c"
 
@@ -92,7 +88,7 @@ def main(asked: Asked) -> None:
     for encoding in asked.encodings:
         known = {row["core"] for row in found["rows"] if row["encoding"] == encoding}
         missing = [core for core in asked.cores if core not in known]
-        for row in _rows(encoding, missing, asked.ticks):
+        for row in rows(encoding, missing, asked.ticks):
             found["rows"].append(row)
             print(row, flush=True)
             write_json(asked.out, found | {"provenance": provenance()})
@@ -103,13 +99,13 @@ def main(asked: Asked) -> None:
         sys.exit(1)
 
 
-def _rows(encoding: str, cores: Sequence[str], ticks: int) -> Iterator[dict[str, Any]]:
+def rows(encoding: str, cores: Sequence[str], ticks: int) -> Iterator[dict[str, Any]]:
     graph = simplify(
         random_recurrent((5, 4), encoder=6, normalised=True, starts_at_zero=False, kept=0.7)
     )
     policy = encode(encoding, graph, met_by(graph))
     observations, resets = sequence(graph, ticks, resets=RESETS)
-    resets[::LONGEST] = True
+    resets[0] = True
     given = np.concatenate([resets[:, None], observations], axis=1).astype(np.float32)
     expected = policy.run(observations, resets)
     for core in cores:
@@ -132,32 +128,22 @@ def _write(policy: EncodedPolicy, some: np.ndarray, folder: Path) -> None:
     }
     (folder / "policy.h").write_text(_HEADER.format(**sizes))
     (folder / "policy_vectors.h").write_text("/* none */\n")
-    (folder / "policy.c").write_text(_SOURCE)
+    (folder / "policy.c").write_text(SOURCE)
 
 
 def _differing(core: str, folder: Path, given: np.ndarray, asked: np.ndarray) -> int | None:
     """Return how many actions differ in a bit; None if the policy does not fit the core."""
-    starts = np.flatnonzero(given[:, 0])
-    start, wrong = 0, np.zeros(asked.shape, bool)
-    while True:
-        build = folder / f"build{start}"
-        build.mkdir()
-        try:
-            # Of a policy.h by hand it is said each time that it has no policy.json.
-            with contextlib.redirect_stderr(io.StringIO()):
-                found = CORES[core].measure(folder, build, given[start:], 1).actions
-        except UserError as error:
-            if "does not fit" not in str(error):
-                raise
-            return None
-        end = start + len(found)
-        wrong[start:end] |= found.view(np.uint32) != asked[start:end].view(np.uint32)
-        if end == len(given):
-            return int(wrong.sum())
-        (later,) = np.nonzero((starts > start) & (starts <= end))
-        if not len(later):
-            raise RuntimeError(f"{core} gave {len(found)} actions, and no reset is among them")
-        start = int(starts[later[-1]])
+    build = folder / "build"
+    build.mkdir()
+    try:
+        # Of a policy.h by hand it is said each time that it has no policy.json.
+        with contextlib.redirect_stderr(io.StringIO()):
+            found = CORES[core].run(folder, build, given)
+    except UserError as error:
+        if "does not fit" not in str(error):
+            raise
+        return None
+    return int((found.view(np.uint32) != asked.view(np.uint32)).sum())
 
 
 if __name__ == "__main__":

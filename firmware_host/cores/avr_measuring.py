@@ -52,6 +52,14 @@ def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Me
     )
 
 
+def run(core: Core, policy: Path, folder: Path, observations: Float32) -> Float32:
+    """Return the actions, as `Core.run` says."""
+    program = build_program(core, PORT, policy, folder)
+    calls = _simulate(core, program, policy, folder, observations).calls
+    actions: Float32 = calls["action"].astype(np.float32)
+    return actions
+
+
 def _simulate(
     core: Core, program: Program, policy: Path, folder: Path, observations: Float32
 ) -> Run:

@@ -40,3 +40,9 @@ class CortexM:
         from sparsectl.firmware_host.cores.cortex_m_measuring import measure
 
         return measure(self, self.model, self.unicorn_model, policy, folder, observations)
+
+    def run(self, policy: Path, folder: Path, observations: Float32) -> Float32:
+        """Run in Unicorn, without a trace."""
+        from sparsectl.firmware_host.cores.cortex_m_measuring import run
+
+        return run(self, self.unicorn_model, policy, folder, observations)

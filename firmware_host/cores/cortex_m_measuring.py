@@ -53,7 +53,8 @@ def measure(
     code = disassemble(binutil(core, "objdump"), program.elf)
     pricing = Pricing(code, model, owners(core, program.elf))
     image, names = flat_image(core, program.elf), symbols(core, program.elf)
-    machine = CortexMachine(unicorn_model, image, names, pricing.watched_its)
+    machine = CortexMachine(unicorn_model, image, names)
+    machine.trace(pricing.watched_its)
     size = _action_bytes(core, program)
     actions, costs, stack, blocks = [], [], 0, 0
     sequence = sequence_length(policy)
@@ -77,6 +78,22 @@ def measure(
         activation_share=pricing.activation_share(),
         note=f"{model.source}; instructions are exact",
     )
+
+
+def run(
+    core: Core, unicorn_model: str, policy: Path, folder: Path, observations: Float32
+) -> Float32:
+    """Return the actions, as `Core.run` says."""
+    program = build_program(core, PORT, policy, folder)
+    image, names = flat_image(core, program.elf), symbols(core, program.elf)
+    machine = CortexMachine(unicorn_model, image, names)
+    size = _action_bytes(core, program)
+    actions, sequence = bytearray(), sequence_length(policy)
+    for number, observation in enumerate(observations):
+        if sequence and number % sequence == 0:
+            machine.reset_policy()
+        actions += machine.act(observation.tobytes(), size)
+    return np.frombuffer(actions, np.float32).reshape(len(observations), -1)
 
 
 def _action_bytes(core: Core, program: Program) -> int:

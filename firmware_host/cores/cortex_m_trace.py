@@ -43,9 +43,7 @@ class Call:
 class CortexMachine:
     """A program in memory that has started up, so that the policy can be called."""
 
-    def __init__(
-        self, model: str, image: bytes, symbols: dict[str, int], watched_its: list[int]
-    ) -> None:
+    def __init__(self, model: str, image: bytes, symbols: dict[str, int]) -> None:
         self._symbols = symbols
         self._unicorn = unicorn.Uc(
             unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
@@ -56,6 +54,9 @@ class CortexMachine:
         self._unicorn.mem_write(FLASH, image)
         self._paint = np.random.default_rng(0).bytes(_STACK_PAINTED)
         self._start_up()
+
+    def trace(self, watched_its: list[int]) -> None:
+        """From here on record which blocks run, for `call`, and the flags at these ITs."""
         self._trace = BlockTrace(self._unicorn, arm.UC_ARM_REG_CPSR)
         for address in watched_its:
             self._trace.watch(address)
@@ -71,27 +72,35 @@ class CortexMachine:
         self._run(self._symbols["policy_reset"], self._symbols["bench_stop"])
 
     def call(self, observation: bytes, action_bytes: int) -> Call:
-        """Call policy_act once.
+        """Call policy_act once, and return what it ran; only after `trace`.
+
+        Raises:
+            UserError: as `act`.
+        """
+        painted = self._symbols["bench_stack_top"] - _STACK_PAINTED
+        self._unicorn.mem_write(painted, self._paint)
+        self._trace.clear()
+        action = self.act(observation, action_bytes)
+        stack = bytes(self._unicorn.mem_read(painted, _STACK_PAINTED))
+        return Call(action, self._trace.blocks, self._trace.flags, _depth(stack, self._paint))
+
+    def act(self, observation: bytes, action_bytes: int) -> bytes:
+        """Call policy_act once, and return the action.
 
         Raises:
             UserError: it does not come back, or reaches for memory that is not there.
         """
-        names, top = self._symbols, self._symbols["bench_stack_top"]
-        painted = top - _STACK_PAINTED
-        self._unicorn.mem_write(painted, self._paint)
+        names = self._symbols
         self._unicorn.mem_write(names["bench_observation"], observation)
-        self._trace.clear()
         for register, value in (
-            (arm.UC_ARM_REG_SP, top),
+            (arm.UC_ARM_REG_SP, names["bench_stack_top"]),
             (arm.UC_ARM_REG_LR, names["bench_stop"] | 1),
             (arm.UC_ARM_REG_R0, names["bench_observation"]),
             (arm.UC_ARM_REG_R1, names["bench_action"]),
         ):
             self._unicorn.reg_write(register, value)
         self._run(names["policy_act"], names["bench_stop"])
-        action = bytes(self._unicorn.mem_read(names["bench_action"], action_bytes))
-        stack = bytes(self._unicorn.mem_read(painted, _STACK_PAINTED))
-        return Call(action, self._trace.blocks, self._trace.flags, _depth(stack, self._paint))
+        return bytes(self._unicorn.mem_read(names["bench_action"], action_bytes))
 
     def _start_up(self) -> None:
         self._unicorn.reg_write(arm.UC_ARM_REG_SP, self._symbols["bench_stack_top"])

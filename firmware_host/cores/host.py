@@ -26,5 +26,11 @@ class Host:
 
         return measure(self, policy, folder, observations, runs)
 
+    def run(self, policy: Path, folder: Path, observations: Float32) -> Float32:
+        """Run on this machine, without a profile."""
+        from sparsectl.firmware_host.cores.host_measuring import run
+
+        return run(self, policy, folder, observations)
+
 
 HOST = Host()

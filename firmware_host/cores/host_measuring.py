@@ -45,6 +45,15 @@ def measure(
     )
 
 
+def run(core: Core, policy: Path, folder: Path, observations: Float32) -> Float32:
+    """Return the actions, as `Core.run` says."""
+    program, _ = _build(core, policy, folder, sequence_length(policy))
+    given = folder / "observations"
+    given.write_bytes(observations.tobytes())
+    _, _, actions = _run([str(program), "0", str(given)], policy).partition(b"\n")
+    return np.frombuffer(actions, np.float32).reshape(len(observations), -1)
+
+
 def memory(
     core: Core, policy: Path, folder: Path, observations: Float32, length: int | None
 ) -> dict[str, int]:

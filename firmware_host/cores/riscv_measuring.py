@@ -10,12 +10,13 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.cores.bench_program import BENCH, Port, build_program
+from sparsectl.firmware_host.cores.bench_program import BENCH, Port, Program, build_program
 from sparsectl.firmware_host.cores.core import Core, Float32, Measurement
 from sparsectl.firmware_host.cores.riscv_trace import activation_share
 from sparsectl.firmware_host.policy_folder import read_policy_facts
@@ -31,6 +32,9 @@ PORT: Final = Port(
 )
 
 RUN_TIMEOUT_S: Final = 120.0
+COUNTING: Final = ("-icount", "shift=0")
+"""Options of QEMU with which it counts instructions."""
+
 _AROUND: Final = 2
 """Instructions counted beside the policy's: the first reading of the counter, and the call."""
 
@@ -38,10 +42,7 @@ _AROUND: Final = 2
 def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Measurement:
     """Measure as `Core.measure` says."""
     program = build_program(core, PORT, policy, folder)
-    actions = read_policy_facts(policy).action_size
-    row = np.dtype([("instructions", "<u4"), ("stack", "<u4"), ("action", "<f4", (actions,))])
-    answer = _run(program.elf, observations.tobytes(), len(observations) * row.itemsize, policy)
-    rows = np.frombuffer(answer, row)
+    rows = _rows(program, policy, observations, COUNTING)
     return Measurement(
         actions=rows["action"].astype(np.float32),
         cycles=None,
@@ -55,13 +56,32 @@ def measure(core: Core, policy: Path, folder: Path, observations: Float32) -> Me
     )
 
 
-def _run(elf: Path, observations: bytes, expected: int, policy: Path) -> bytes:
+def run(core: Core, policy: Path, folder: Path, observations: Float32) -> Float32:
+    """Return the actions, as `Core.run` says."""
+    program = build_program(core, PORT, policy, folder)
+    actions: Float32 = _rows(program, policy, observations, ())["action"].astype(np.float32)
+    return actions
+
+
+def _rows(
+    program: Program, policy: Path, observations: Float32, options: tuple[str, ...]
+) -> NDArray[Any]:
+    """Return what the program says of each call: fields instructions, stack, action."""
+    actions = read_policy_facts(policy).action_size
+    row = np.dtype([("instructions", "<u4"), ("stack", "<u4"), ("action", "<f4", (actions,))])
+    expected = len(observations) * row.itemsize
+    return np.frombuffer(_run(program.elf, observations.tobytes(), expected, policy, options), row)
+
+
+def _run(
+    elf: Path, observations: bytes, expected: int, policy: Path, options: tuple[str, ...]
+) -> bytes:
     """Send the program its observations and return its answers; it never ends by itself.
 
     Raises:
         UserError: no QEMU, or no answer.
     """
-    command = [find_tool("qemu-system-riscv32"), "-machine", "virt", "-icount", "shift=0"]
+    command = [find_tool("qemu-system-riscv32"), "-machine", "virt", *options]
     command += ["-bios", "none", "-display", "none", "-monitor", "none", "-net", "none"]
     command += ["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"]
     command += ["-m", "128", "-kernel", str(elf)]

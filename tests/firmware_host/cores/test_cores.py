@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sparsectl.common.errors import UserError
-from sparsectl.firmware_host.cores import CORES, cortex_m_trace, find_core
+from sparsectl.firmware_host.cores import CORES, cortex_m_measuring, cortex_m_trace, find_core
 from sparsectl.firmware_host.cores.core import Core
 from tests.firmware_host.cores.policies import (
     c_policy,
@@ -114,6 +114,19 @@ def test_the_share_of_activations(core: Core, tmp_path: Path) -> None:
     assert 0.4 < found.activation_share < 0.6
 
 
+@pytest.mark.parametrize("encoding", ["dense", "dense-int8"])
+def test_running_gives_the_actions_of_all_observations(
+    encoding: str, core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the state reset where golden sequences begin; what is measured may be fewer."""
+    monkeypatch.setattr(cortex_m_measuring, "MAX_BLOCKS", 1)
+    graph = random_recurrent((4,), actions=1, starts_at_zero=False)
+    folder, golden = recurrent_policy_folder(graph, tmp_path / "policy", encoding)
+    found = core.run(folder, _work(tmp_path), golden.observations)
+    assert found.dtype == np.float32
+    assert found.view(np.uint32).tolist() == golden.actions.view(np.uint32).tolist()
+
+
 def test_names_and_limits() -> None:
     for name, core in CORES.items():
         assert core.name == name
@@ -160,7 +173,7 @@ def test_policy_that_does_not_fit(tmp_path: Path) -> None:
     body = "    static volatile float kept[3000];\n    action[0] = kept[(int)observation[0]];"
     folder = c_policy(tmp_path / "policy", body)
     with pytest.raises(UserError, match=r"12000 bytes of RAM, atmega328p has 2048|does not fit"):
-        CORES["atmega328p"].measure(folder, _work(tmp_path), TWO, 1)
+        CORES["atmega328p"].run(folder, _work(tmp_path), TWO)
 
 
 def test_code_that_does_not_fit(tmp_path: Path) -> None:
@@ -188,6 +201,9 @@ def test_policy_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cortex_m_trace, "RUN_TIMEOUT_S", 0.5)
     with pytest.raises(UserError, match="does not return within 0.5 s"):
         CORES["cortex-m4f"].measure(folder, _work(tmp_path), TWO, 1)
+    (tmp_path / "again").mkdir()
+    with pytest.raises(UserError, match="does not return within 0.5 s"):
+        CORES["cortex-m4f"].run(folder, tmp_path / "again", TWO)
 
 
 def _work(tmp_path: Path) -> Path:
