@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.activations import Float32
+from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.graph import PolicyGraph
 
 _SHOWN = 6
 """Number of values of an observation in an error message."""
 
 
-def require_finite_actions(actions: Float32, observations: Float32) -> None:
+def require_finite_actions(
+    actions: Float32 | Float64, observations: Float32, where: str = ""
+) -> None:
     """Refuse a policy that gives infinity or NaN for an observation that it may encounter.
 
-    actions: [count, action_size]; observations: [count, observation_size], all finite.
+    actions: [count, action_size]; observations: [count, observation_size], all finite; where: what
+    was run, for the message.
 
     Raises:
         UserError: an action is not finite; the first such observation is shown.
@@ -26,15 +29,18 @@ def require_finite_actions(actions: Float32, observations: Float32) -> None:
     row, column = bad[0]
     values = [f"{value:g}" for value in observations[row, :_SHOWN]]
     values += ["…"] if observations.shape[1] > _SHOWN else []
-    reason = "a sum goes beyond float32's 3.4e38; scale the weights down"
+    reason = (
+        "a sum beyond float32's 3.4e38, the logarithm of 0 or a division by 0; scale the weights "
+        "down"
+    )
     if np.isnan(actions[row, column]):
         reason = (
             "0 / 0, a root or logarithm of a number under 0, or a sum beyond float32's 3.4e38; "
             "give --calibration FILE, where the policy does not meet such an observation"
         )
     raise UserError(
-        f"action {column} is {actions[row, column]} for the observation [{', '.join(values)}]: "
-        f"{reason}, or give the observation the limits within which it stays"
+        f"action {column} {where}is {actions[row, column]} for the observation "
+        f"[{', '.join(values)}]: {reason}, or give the observation the limits within which it stays"
     )
 
 

@@ -96,7 +96,11 @@ class Proof:
                 return
         reference = self._in_chunks(self._policy.forward, observations)
         if is_met:
-            require_finite_actions(reference, observations)
+            require_finite_actions(own, observations, f"of {self._source.file} itself ")
+            where = (
+                "in C, where no argmax chooses among NaN, " if chooses(self._policy.graph) else ""
+            )
+            require_finite_actions(reference, observations, where)
         batch = replace(batch, observations=observations)
         reach = self._range_of(batch, exact)
         with np.errstate(invalid="ignore"):

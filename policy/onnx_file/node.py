@@ -53,7 +53,11 @@ class Node:
         if isinstance(value, Symbol):
             return value
         if not np.isfinite(value).all():
-            self.refuse(f"its input {index} is NaN or infinite")
+            found = np.asarray(value)[~np.isfinite(value)][0]
+            mend = "write a finite number, which float32 can add to and multiply"
+            if found == -np.inf:
+                mend = "mask with a finite number, such as -1e9, which no argmax takes either"
+            self.refuse(f"its input {index} has {found}; {mend}")
         self.tensors.spend(4 * value.size, self.label)
         kinds = {"f": FLOAT, "b": TRUTH}
         return constants(value, kinds.get(value.dtype.kind, WHOLE))

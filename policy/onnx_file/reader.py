@@ -181,15 +181,57 @@ def _run(
     observed, signals = observations(inputs, nodes, shapes, program, limits)
     values |= observed
     values |= {state.input: program.observe(state.shape, None) for state in states}
-    _refuse_by_name(nodes)
-    for node in nodes:
-        results = _apply(node, values, names, opset, tensors, program)
-        values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
+    _apply_all(nodes, values, names, opset, tensors, program)
     return (
         _actions(values.get(output.name), output),
         signals,
         state_of(states, values, program),
     )
+
+
+def _apply_all(
+    nodes: Sequence[NodeProto],
+    values: dict[str, Value],
+    names: set[str],
+    opset: int,
+    tensors: TensorReader,
+    program: Program,
+) -> None:
+    """Add what the nodes make to `values`, the tensors so far by name."""
+    _refuse_by_name(nodes)
+    for node in nodes:
+        apply = _apply_branch if node.op_type == "If" else _apply
+        results = apply(node, values, names, opset, tensors, program)
+        values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
+
+
+def _apply_branch(
+    node: NodeProto,
+    values: dict[str, Value],
+    names: set[str],
+    opset: int,
+    tensors: TensorReader,
+    program: Program,
+) -> tuple[Value, ...]:
+    """Return what the branch of an If makes that its condition, a constant, takes."""
+    label, _, operator = _names(node)
+    condition = values.get(node.input[0]) if node.input else None
+    if not isinstance(condition, np.ndarray) or condition.size != 1:
+        raise UserError(
+            f"{label} ({operator}) cannot be exported: its condition is no constant; write both "
+            "branches and choose with torch.where"
+        )
+    wanted = "then_branch" if condition.reshape(-1)[0] else "else_branch"
+    branch = next((a.g for a in node.attribute if a.name == wanted), GraphProto())
+    made = [value.name for value in branch.output]
+    nodes, inside = _needed(branch, *made)
+    inner = dict(values)
+    for tensor in branch.initializer:
+        inner[tensor.name] = tensors.dense(tensor)
+    _apply_all(nodes, inner, names | inside, opset, tensors, program)
+    if missing := [name for name in made if name not in inner]:
+        raise UserError(f"{label} ({operator}): nothing makes {short(missing[0])}; export it again")
+    return tuple(inner[name] for name in made)
 
 
 def _actions(value: Value, output: ValueInfoProto) -> Symbol:

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import NodeProto, TensorProto, helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
@@ -35,11 +36,83 @@ def in_type(path: Path, dtype: int) -> Path:
     return write_file(path, nodes, constants, {"x": ["b", 4]}, dtype=dtype)
 
 
-def branches(path: Path) -> Path:
-    taken = helper.make_tensor_value_info("taken", TensorProto.FLOAT, None)
-    inner = helper.make_graph([node("Relu", ["x"], ["taken"])], "inner", [], [taken])
-    both = {"then_branch": inner, "else_branch": inner}
-    return dense(path, node("If", ["c"], ["h"], **both), c=np.array(True))
+def branch(name: str, *nodes: NodeProto, **constants: np.ndarray) -> GraphProto:
+    value = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    tensors = [numpy_helper.from_array(array, key) for key, array in constants.items()]
+    return helper.make_graph(nodes, "branch", [], [value], tensors)
+
+
+def branches(path: Path, *before: NodeProto, **constants: np.ndarray) -> Path:
+    """If `c` holds, relu(x) or, if `d` does not, 2 x; else tanh(x)."""
+    relu = branch("r", node("Relu", ["x"], ["r"]))
+    double = branch("m", node("Mul", ["x", "two"], ["m"]), two=np.float32(2))
+    then = branch("n", node("If", ["d"], ["n"], then_branch=relu, else_branch=double))
+    otherwise = branch("t", node("Tanh", ["x"], ["t"]))
+    outer = node("If", ["c"], ["h"], then_branch=then, else_branch=otherwise)
+    return dense(path, *before, outer, d=np.array(False), **constants)
+
+
+def branches_by_observation(path: Path) -> Path:
+    """The condition is whether the greatest is 0."""
+    nodes = [
+        node("ReduceMax", ["x"], ["s"], axes=[1], keepdims=0),
+        node("Cast", ["s"], ["c"], to=9),
+    ]
+    return branches(path, *nodes)
+
+
+def table(path: Path, operator: str, levels: int = 2) -> Path:
+    """levels[argmax(x)], a row of as many numbers for each of 4 choices, as torch writes it."""
+    rows = np.random.default_rng(3).normal(0, 1, (4, levels)).astype(np.float32)
+    constants = {"rows": rows, "four": np.array(4), "off_on": np.float32([0, 1])}
+    nodes = {
+        "Gather": [node("Gather", ["rows", "i"], ["action"])],
+        "GatherND": [
+            node("Unsqueeze", ["i", "end"], ["j"]),
+            node("GatherND", ["rows", "j"], ["action"]),
+        ],
+        "OneHot": [
+            node("OneHot", ["i", "four", "off_on"], ["o"], axis=-1),
+            node("MatMul", ["o", "rows"], ["action"]),
+        ],
+    }
+    choice = node("ArgMax", ["x"], ["i"], axis=1, keepdims=0)
+    constants["end"] = np.array([-1])
+    return write_file(path, [choice, *nodes[operator]], constants, {"x": ["b", 4]})
+
+
+def table_from_the_end(path: Path) -> Path:
+    """levels[argmax(x) - 1], whose first is the last level."""
+    levels = np.float32([[0.5], [2], [-1], [7]])
+    nodes = [
+        node("ArgMax", ["x"], ["i"], axis=1, keepdims=0),
+        node("Sub", ["i", "one"], ["j"]),
+        node("Gather", ["levels", "j"], ["action"]),
+    ]
+    return write_file(path, nodes, {"levels": levels, "one": np.array(1)}, {"x": ["b", 4]})
+
+
+def masked(path: Path, mask: Any, operator: str = "Add") -> Path:
+    given = ["h", "mask"] if operator == "Add" else ["kept", "h", "mask"]
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Greater", ["h", "zero"], ["kept"]),
+        node(operator, given, ["l"]),
+        node("ArgMax", ["l"], ["i"], axis=1, keepdims=1),
+        node("Cast", ["i"], ["action"], to=TensorProto.FLOAT),
+    ]
+    constants = {"w": WEIGHT, "mask": np.float32(mask), "zero": np.float32(0)}
+    return write_file(path, nodes, constants, {"x": ["b", 4]})
+
+
+def choice_of_roots(path: Path) -> Path:
+    """The greatest of roots of numbers some of which are under 0."""
+    nodes = [
+        node("Sqrt", ["x"], ["r"]),
+        node("ArgMax", ["r"], ["i"], axis=1, keepdims=1),
+        node("Cast", ["i"], ["action"], to=TensorProto.FLOAT),
+    ]
+    return write_file(path, nodes, {}, {"x": ["b", 4]})
 
 
 def pooling(path: Path) -> Path:
@@ -111,15 +184,70 @@ ACTS: dict[str, Callable[[Path], Path]] = {
     "weights in bytes": weights_in_bytes,
     "limited and cast to bytes": lambda path: to_bytes(path, 0, 200),
     "a function of its own": own_function,
+    "a branch": lambda path: branches(path, c=np.array([False])),
+    "a branch in a branch": lambda path: branches(path, c=np.array(True)),
+    "a level of each choice": lambda path: table(path, "GatherND", 1),
+    "rows by Gather": lambda path: table(path, "Gather"),
+    "rows by GatherND": lambda path: table(path, "GatherND"),
+    "rows by OneHot": lambda path: table(path, "OneHot"),
+    "levels from the end": table_from_the_end,
+    "a mask of -1e9": lambda path: masked(path, -1e9, "Where"),
     "elu near 0": lambda path: dense(path, node("Elu", ["x"], ["h"], alpha=1.5)),
 }
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "branches": (branches, r"\(If\) cannot be exported: its branches are graphs"),
+    "branches": (
+        branches_by_observation,
+        r"\(If\) cannot be exported: its condition is no constant; write both branches and choose",
+    ),
+    "a mask of -inf": (
+        lambda path: masked(path, [0, -np.inf, 0]),
+        r"\(Add\) cannot be exported: its input 1 has -inf; mask with a finite number",
+    ),
+    "a mask of -inf by the observation": (
+        lambda path: masked(path, -np.inf, "Where"),
+        r"\(Where\) cannot be exported: its input 2 has -inf; mask with a finite number",
+    ),
+    "a mask of NaN": (
+        lambda path: masked(path, [0, np.nan, 0]),
+        r"\(Add\) cannot be exported: its input 1 has nan; write a finite number",
+    ),
+    "an infinite action": (
+        lambda path: dense(path, node("Max", ["x", "m"], ["h"]), m=np.float32(np.inf)),
+        r"\(Max\) cannot be exported: a limit is infinite on the other side",
+    ),
+    "a logarithm of 0": (
+        lambda path: write_file(
+            path,
+            [node("Relu", ["x"], ["r"]), node("Log", ["r"], ["action"])],
+            {},
+            {"x": ["b", 4]},
+        ),
+        r"action 0 of m.onnx itself is -inf for the observation .* the logarithm of 0",
+    ),
+    "a choice among NaN": (
+        choice_of_roots,
+        r"action 0 in C, where no argmax chooses among NaN, is nan for the observation",
+    ),
+    "the greatest two": (
+        lambda path: dense(
+            path, node("TopK", ["x", "k"], ["h", "i"], axis=1), k=np.array([4], np.int64)
+        ),
+        r"\(TopK\) cannot be exported: of sorted values only the greatest is read; take max",
+    ),
+    "written into others": (
+        lambda path: dense(
+            path,
+            node("ScatterElements", ["x", "i", "u"], ["h"], axis=1),
+            i=np.array([[1]]),
+            u=np.float32([[5]]),
+        ),
+        r"\(ScatterElements\) cannot be exported: values are not written into others; join",
+    ),
     "pooling": (pooling, r"\(MaxPool\) cannot be exported: of convolutions only Conv"),
     "nan at 0": (
         lambda path: dense(path, node("MeanVarianceNormalization", ["x"], ["h"], axes=[1])),
-        "differs by inf from",
+        r"action 0 of m.onnx itself is nan for the observation \[0, 0, 0, 0\]: 0 / 0",
     ),
     "cast to bytes": (to_bytes, "casts to uint8 what may lie outside .* clip before it"),
     "limited too far": (
@@ -136,7 +264,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "0 / 0": (
         lambda path: dense(path, node("Div", ["x", "x"], ["h"])),
-        r"action 0 is nan .* 0 / 0, .*--calibration FILE",
+        r"action 0 of m.onnx itself is nan .* 0 / 0, .*--calibration FILE",
     ),
 }
 

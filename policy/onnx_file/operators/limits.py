@@ -47,6 +47,8 @@ def limit(node: Node) -> Result:
         if isinstance(value, np.ndarray):
             if np.isnan(value).any():
                 node.refuse("a limit is NaN")
+            if (value == (np.inf if greater else -np.inf)).any():
+                node.refuse("a limit is infinite on the other side: nothing but it is left")
             given = constants(value)  # an infinite limit is no limit
         else:
             given = node.symbol(index)

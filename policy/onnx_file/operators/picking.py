@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 from sparsectl.policy.onnx_file.node import Node
 from sparsectl.policy.onnx_file.operators.form import given, moved
 from sparsectl.policy.onnx_file.operators.registry import Result, operator
+from sparsectl.policy.onnx_file.program import Function
 from sparsectl.policy.onnx_file.spelling import add
-from sparsectl.policy.onnx_file.symbol import FLOAT, Symbol, constants, joined, with_kind
+from sparsectl.policy.onnx_file.symbol import (
+    FLOAT,
+    NOTHING,
+    WHOLE,
+    Symbol,
+    constants,
+    joined,
+    with_kind,
+)
 from sparsectl.policy.onnx_file.tensors import Array
 
 MOST_TABLED = 1_000
@@ -78,12 +87,14 @@ def split(node: Node) -> Result:
 @operator("Gather")
 def gather(node: Node) -> Result:
     value = given(node)
+    axis = node.axis(max(value.ndim, 1), 0)
     if isinstance(node.input(1), Symbol):
+        if axis:
+            node.refuse("its indices come from the observation, and its axis is not the first")
         return _tabled(node, value, node.symbol(1))
     indices = node.constant(1)
     if not np.issubdtype(indices.dtype, np.integer):
         node.refuse("its indices are not whole numbers")
-    axis = node.axis(max(value.ndim, 1), 0)
     if axis == _kept(value):
         node.refuse("it takes some of the observations of a batch")
     size = value.shape[axis] if value.ndim else 0
@@ -97,8 +108,13 @@ def gather(node: Node) -> Result:
 
 @operator("GatherElements")
 def gather_elements(node: Node) -> Result:
-    value, indices = given(node), node.constant(1)
+    value = given(node)
     axis = node.axis(max(value.ndim, 1), 0)
+    if isinstance(node.input(1), Symbol):
+        if not isinstance(value, Symbol) and value.size == value.shape[axis]:
+            value = value.reshape(-1)
+        return _tabled(node, value, node.symbol(1), most=1)
+    indices = node.constant(1)
     if axis == _kept(value) or not np.issubdtype(indices.dtype, np.integer):
         node.refuse(
             "it takes some of the observations of a batch, or by numbers that are not whole"
@@ -112,8 +128,14 @@ def gather_elements(node: Node) -> Result:
 @operator("GatherND")
 def gather_nd(node: Node) -> Result:
     """Take the parts whose place in the first dimensions is each of the indices' last one, as
-    torch's newer exporter writes x[:, [2, 0, 1]] between two Transposes."""
-    value, indices = given(node), node.constant(1)
+    torch's newer exporter writes x[:, [2, 0, 1]] between two Transposes, and levels[choice]."""
+    value = given(node)
+    if isinstance(node.input(1), Symbol):
+        index = node.symbol(1)
+        if node.whole("batch_dims", 0) or index.ndim == 0 or index.shape[-1] != 1:
+            node.refuse("its indices come from the observation, and are not one for each part")
+        return _tabled(node, value, index.moved(lambda v: v[..., 0], index.batch))
+    indices = node.constant(1)
     if node.whole("batch_dims", 0) or not np.issubdtype(indices.dtype, np.integer):
         node.refuse("its indices are of each observation, or not whole numbers")
     depth = indices.shape[-1] if indices.ndim else 0
@@ -137,28 +159,88 @@ def extract(node: Node) -> Result:
     """Select elements along the last dimension, as scikit-learn maps an index to its class."""
     value = given(node)
     if isinstance(node.input(1), Symbol):
-        return _tabled(node, np.asarray(node.constant(0)).reshape(-1), node.symbol(1))
+        table = np.asarray(node.constant(0)).reshape(-1)
+        return _tabled(node, table, node.symbol(1))
     indices = node.constant(1).reshape(-1)
     _check_indices(node, indices, value.shape[-1])
     return moved(node, value, lambda v: np.take(v, indices, -1), _kept(value))
 
 
-def _tabled(node: Node, table: Symbol | Array, index: Symbol) -> Symbol:
-    """Return table[index] with a constant for each whole number, as a sum of steps."""
-    if isinstance(table, Symbol) or table.ndim != 1 or table.dtype.kind not in "fiu":
+@operator("OneHot")
+def one_hot(node: Node) -> Result:
+    """Write an index as 1 at its place and 0 elsewhere, or as the two values that it is given."""
+    if node.is_constant:
+        node.refuse("its indices are constants")
+    depth, values = node.constant(1).reshape(-1), node.constant(2).reshape(-1)
+    if depth.size != 1 or values.size != 2 or not 1 <= depth[0] < MOST_TABLED:
+        node.refuse(f"a depth of {depth[:9].tolist()} and values {values[:9].tolist()}")
+    index, size = node.symbol(), int(depth[0])
+    axis = node.from_front(node.whole("axis", -1), index.ndim + 1)
+    node.tensors.spend(4 * (2 * size + 2) * size * index.size, node.label)
+    # From the end on they count from -1; before and behind all places none is meant.
+    rows = np.arange(-size - 1, size + 1)
+    table = np.where((rows % size)[:, None] == np.arange(size), values[1], values[0])
+    table[[0, -1]] = values[0]
+    found = _tabled_from(node, table, index, first=-size - 1)
+    batch = index.batch
+    if batch is not None and axis <= batch:
+        batch += 1
+    return found.moved(lambda v: np.moveaxis(v, -1, axis), batch)
+
+
+def _tabled(node: Node, table: Symbol | Array, index: Symbol, most: int = 8) -> Symbol:
+    """Return table[index] of constants, along the first of at most `most` dimensions."""
+    if isinstance(table, Symbol):
+        node.refuse("both its indices and its values come from the observation")
+    if not 1 <= table.ndim <= most or table.dtype.kind not in "fiu":
         node.refuse("its indices come from the observation, and it is no table of numbers")
-    if not 1 <= table.size <= MOST_TABLED or index.kind == FLOAT:
-        node.refuse(f"a table of {table.size} numbers is read; {MOST_TABLED} are possible")
-    values = table.astype(np.float64)
-    rises = np.diff(values)
+    return _tabled_from(node, table, index)
+
+
+def _tabled_from(node: Node, table: Array, index: Symbol, first: int = 0) -> Symbol:
+    """Return a constant for each whole number, or an array of them, as a sum of steps.
+
+    first: the number that the first constant is for. With 0, numbers under 0 count from the end.
+    """
+    size = len(table)
+    if not 1 <= size <= 2 * MOST_TABLED or index.kind == FLOAT:
+        node.refuse(f"a table of {size} numbers is read; {MOST_TABLED} are possible")
+    if not np.isfinite(table).all():
+        node.refuse("its table has NaN or infinity")
+    values, low, high = table.astype(np.float64), first, first + size - 1
+    if (reached := _reached_by(node, index)) is not None:
+        low, high = reached
+        places = np.arange(low, high + 1) - first
+        if places[0] < -size * (first == 0) or places[-1] >= size:
+            node.refuse(f"its indices are from {low} to {high}, of {size} values")
+        values = values[places]
+    wide = index.moved(lambda v: v.reshape(v.shape + (1,) * (table.ndim - 1)), index.batch)
+    kind = FLOAT if table.dtype.kind == "f" else WHOLE
+    rises = np.diff(values, axis=0)
     if (rises == rises[:1]).all():
-        return with_kind(index.mapped(rises[0] if rises.size else 0.0, values[0]), FLOAT)
-    found = constants(np.full(index.shape, values[0]))
-    for place, rise in enumerate(rises.tolist()):
-        if rise:
-            reached = node.program.apply("step", index.mapped(None, -(place + 0.5)))
-            found = add(node.program, found, reached.scaled(rise))
-    return found
+        rise = rises[0] if len(rises) else np.zeros(values.shape[1:])
+        return with_kind(wide.mapped(rise, values[0] - low * rise), kind)
+    shape = (*index.shape, *values.shape[1:])
+    found = constants(np.broadcast_to(values[0], shape))
+    for place, rise in enumerate(rises, low):
+        if rise.any():
+            reached_here = node.program.apply("step", wide.mapped(None, -(place + 0.5)))
+            found = add(node.program, found, reached_here.scaled(rise))
+    return with_kind(found, kind)
+
+
+def _reached_by(node: Node, index: Symbol) -> tuple[int, int] | None:
+    """Return the least and the greatest that an index of choices or a truth value may be; None:
+    not known."""
+    ends = []
+    each = (array.reshape(-1).tolist() for array in (index.atom, index.scale, index.total))
+    for atom, scale, total in zip(*each, strict=True):
+        step = node.program.step_of(atom) if atom != NOTHING else None
+        if not isinstance(step, Function) or step.name not in ("argmax", "step"):
+            return None
+        last = step.inputs.shape[1] - 1 if step.name == "argmax" else 1
+        ends += [total, scale * last + total]
+    return round(min(ends)), round(max(ends))
 
 
 def _check_indices(node: Node, indices: NDArray[np.integer], size: int) -> None:

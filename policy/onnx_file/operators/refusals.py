@@ -36,7 +36,15 @@ refused(
     *(f"qonnx.custom_op.general.{name}" for name in ("Quant", "BipolarQuant", "Trunc")),
     *(f"onnx.brevitas.{name}" for name in ("Quant", "BipolarQuant", "Trunc")),
 )
-refused("its branches are graphs of their own; export the branch that is taken", "If")
+refused(
+    "of sorted values only the greatest is read; take max and argmax, which torch exports as "
+    "ReduceMax and ArgMax",
+    "TopK",
+)
+refused(
+    "values are not written into others; join the parts with Concat (torch.cat)",
+    *("ScatterND", "ScatterElements", "Scatter"),
+)
 refused(
     "an action that is drawn at random cannot be verified; export the mean or the most likely one",
     *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"),
