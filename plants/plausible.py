@@ -27,6 +27,8 @@ MOST_POLE_RATE: Final = 1000.0
 LEAST_COUNTS: Final = 20
 """Fewest encoder counts in a turn of the pole, or from the base's middle to its limit; coarser is
 not control."""
+MOST_START_RAD: Final = 3.1416
+"""Half a turn, as it may be rounded up."""
 MOST_BIAS_RAD: Final = 0.5
 LEAST_M_S2: Final = 0.1
 """What a motor must give the hinge at most, a hundredth of gravity: less swings no pole up."""
@@ -152,6 +154,28 @@ def _counts(rig: Rig) -> list[Finding]:
         (
             f"[start] base is {rig.start.base:g}, not within the limit of {base.limit:g}",
             rig.start.base >= base.limit,
+        ),
+        *_start(rig),
+    ]
+
+
+def _start(rig: Rig) -> list[Finding]:
+    """Beyond half a turn an angle says nothing more, so that it must be in degrees."""
+    start, base, pole = rig.start, rig.base, rig.pole
+    return [
+        (
+            f"[start] pole_rad is {start.pole_rad:g}; give it in rad, 0 to {math.pi:.5g}",
+            start.pole_rad > MOST_START_RAD,
+        ),
+        (
+            f"[start] base_velocity is {start.base_velocity:g} {base.unit}/s, not within the "
+            f"rate_limit of {base.rate_limit:g}, at which the board stops the motor",
+            start.base_velocity >= base.rate_limit,
+        ),
+        (
+            f"[start] pole_velocity is {start.pole_velocity:g} rad/s, not within the rate_limit of "
+            f"{pole.rate_limit:g}, at which the board stops the motor",
+            start.pole_velocity >= pole.rate_limit,
         ),
     ]
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.warning import warn
 from sparsectl.policy.actor_network import ActorNetwork
 from sparsectl.policy.choices import Choices
 from sparsectl.policy.sb3_actors import actor_of, entries, layers_of, lstm_of
@@ -51,17 +52,15 @@ EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
 LIBRARIES = ("stable_baselines3", "sb3_contrib")
 
 SPACES = {
-    "observations": ("box.Box'>", "dict.Dict'>"),
+    "observations": (
+        *("box.Box'>", "dict.Dict'>", ".discrete.Discrete'>", ".multi_binary.MultiBinary'>"),
+        ".multi_discrete.MultiDiscrete'>",
+    ),
     "actions": ("box.Box'>", ".discrete.Discrete'>"),
 }
 """Endings of the names of the classes that are read."""
 
 LOGITS_MODULE = "Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)"
-
-BY_ONNX = (
-    "torch.onnx.export of model.policy.actor (TD3), of Sequential(model.actor.latent_pi, "
-    f"model.actor.mu, Tanh()) (SAC), or of {LOGITS_MODULE} (PPO, A2C)"
-)
 """Distributions are left out: torch's new exporter cannot trace them."""
 
 SEVERAL = {
@@ -93,6 +92,7 @@ def read_sb3(
     """
     policy_bytes, data = read_members(path)
     _check_data(path, data)
+    _warn_of_codes(path, entries(data, "observation_space"))
     state = tensors_of(path, read_saved(path, policy_bytes, "policy.pth"), "policy.pth")
     actor = actor_of(path, state, data)
     hidden = activation or _stated_activation(path, data) or actor.activation
@@ -177,11 +177,8 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
                     f"module that gives {SEVERAL[name]}, of the logits by {LOGITS_MODULE} (PPO, "
                     "A2C)"
                 )
-            choice = " and one choice among a few (Discrete)" if part == "actions" else ""
-            raise UserError(
-                f"{path} has {name} {part}; only vectors of real numbers (Box){choice} can be "
-                f"distilled so far; ONNX of it can be exported: {BY_ONNX}"
-            )
+            known = ", ".join(ending.rpartition(".")[2][:-2] for ending in SPACES[part])
+            raise UserError(f"{path} has {name} {part}; {known} are read; {MEND}")
     seen = entries(data, "observation_space")
     shape = seen.get("_shape")
     if isinstance(shape, list) and len(shape) == 3 and "uint8" in str(seen.get("dtype")):
@@ -189,6 +186,18 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
             f"{path} observes images of shape {shape}; convolutions are read from ONNX: "
             "torch.onnx.export of a module that divides the pixels by 255, as the library does, "
             "and calls the policy's features_extractor before its layers"
+        )
+
+
+def _warn_of_codes(path: Path, space: dict[str, Any]) -> None:
+    """Say which of its observations the library writes as one-hot codes, before the network."""
+    kind = re.search(r"\.(Multi)?Discrete'>$", str(space.get(":type:")))
+    parts = re.findall(r"'([^']*)': (?:Multi)?Discrete\(", str(space.get("spaces")))
+    if kind or parts:
+        which = f"{', '.join(parts)} of its observation" if parts else "its observation"
+        warn(
+            f"{path}: it takes {which} as one-hot codes, a 1 among zeros for each whole number, "
+            "as gymnasium.wrappers.FlattenObservation writes them"
         )
 
 

@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
-from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, flatten
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
@@ -125,6 +125,32 @@ def test_dict_and_matrix_observations(algorithm: Any, tmp_path: Path) -> None:
     compare(model, tmp_path / "matrix.zip", matrices, matrices.reshape(50, 4))
 
 
+@pytest.mark.parametrize("algorithm", [PPO, SAC, DQN])
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (Discrete(5), "it takes its observation as one-hot codes"),
+        (MultiDiscrete([3, 4]), "it takes its observation as one-hot codes"),
+        (MultiBinary([2, 3]), ""),
+        (Dict(a=VECTOR, b=Discrete(4), c=MultiBinary(2)), "it takes b of its observation as"),
+    ],
+)
+def test_whole_numbers_are_observed_as_flattened(
+    algorithm: Any, space: Any, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = Space(space, Discrete(3) if algorithm is DQN else None)
+    policy = "MultiInputPolicy" if isinstance(space, Dict) else "MlpPolicy"
+    model = saved(tmp_path / "model.zip", algorithm, env, policy, policy_kwargs={"net_arch": []})
+    space.seed(0)
+    samples = [space.sample() for _ in range(60)]
+    expected = [np.atleast_1d(model.predict(one, deterministic=True)[0]) for one in samples]
+    rows = np.float32([flatten(space, one) for one in samples]).reshape(60, -1)
+    np.testing.assert_allclose(load(tmp_path / "model.zip").forward(rows), expected, atol=2e-5)
+    assert len(np.unique(expected, axis=0)) > 1
+    warned = capsys.readouterr().err
+    assert said in warned if said else not warned
+
+
 class Half(FlattenExtractor):
     """A features extractor that has no parameters, and yet changes what the actor sees."""
 
@@ -168,7 +194,6 @@ IMAGE = Box(0, 255, (36, 36, 3), np.uint8)
             {},
             "MultiDiscrete actions, and only",
         ),
-        (PPO, Space(Discrete(3)), "MlpPolicy", {}, "Discrete observations"),
         (PPO, Space(IMAGE), "MlpPolicy", {}, "images of shape"),
         (PPO, Space(IMAGE), "CnnPolicy", {}, "NatureCNN|images|features_extractor"),
     ],

@@ -7,10 +7,12 @@ id, `MINE.toml`, `module:Id-v0` or `module:Class`; with keyword arguments or wra
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,8 +111,8 @@ def named_environment(env: str, env_kwargs: Sequence[str], wrapper: Sequence[str
 
 
 def keyword_arguments(words: Sequence[str]) -> dict[str, Any]:
-    """Parse keyword arguments from JSON objects and words `key=value`, whose values are JSON or
-    text.
+    """Parse keyword arguments from JSON objects and words `key=value`, whose values are JSON,
+    Python's True, False, None and the like, or text.
 
     Raises:
         UserError: a word is neither.
@@ -126,11 +128,22 @@ def keyword_arguments(words: Sequence[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals or not key.isidentifier():
             raise UserError(f"env-kwargs is {word!r}; give key=value, or a JSON object")
-        try:
-            arguments[key] = json.loads(value)
-        except ValueError:
-            arguments[key] = value
+        arguments[key] = _value(value)
     return arguments
+
+
+def _value(text: str) -> Any:
+    """Return what a text says; as text "False" would count as true."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, of 8x8 as a number
+            return json.loads(json.dumps(ast.literal_eval(text)))
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return text
 
 
 def chosen_environment(

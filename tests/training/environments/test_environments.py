@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -21,6 +22,7 @@ from sparsectl.training.data.files import read_dataset
 from sparsectl.training.environments import checked_environment
 from sparsectl.training.environments.environments import (
     chosen_environment,
+    keyword_arguments,
     make_environment,
     named_environment,
     parts_of,
@@ -86,6 +88,18 @@ def test_a_rigs_signals_hold_unless_a_wrapper_may_change_them(own: Path) -> None
     assert environment_signals(make_environment(kept))["rig"]
     changed = named_environment(rig, [], ["own_environment:Twice"])
     assert environment_signals(make_environment(changed))["rig"] is None
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        *(("k=False", False), ("k=false", False), ("k=None", None), ("k=null", None)),
+        *(("k=[True, 2]", [True, 2]), ("k=(1, 2)", [1, 2]), ("k='8x8'", "8x8"), ("k=8x8", "8x8")),
+        *(("k=1e-3", 0.001), ("k={1}", "{1}"), ("k=", ""), ("k=" + "[" * 9_999, "[" * 9_999)),
+    ],
+)
+def test_values_of_arguments_are_json_or_pythons(word: str, value: Any) -> None:
+    assert keyword_arguments([word]) == {"k": value}
 
 
 @pytest.mark.parametrize(
