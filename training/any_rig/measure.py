@@ -52,7 +52,8 @@ def trials(
     """
     period_s = np.array([rig.period_s for rig in rigs])
     whole = np.ceil((SWING_UP_S + balance_s) / period_s).astype(np.int64)
-    driven = drive(rigs, seeds, actor, steps=int(whole.max()), gains=gains)
+    steps = int(whole.max())
+    driven = drive(rigs, seeds, actor, steps=steps, gains=gains, labelled=False)
     tick = np.arange(len(driven.running))[:, None]
     within = tick < whole
     met_limit = np.asarray((~driven.running & within).any(axis=0))

@@ -58,6 +58,7 @@ def drive(
     noise: float = 0.0,
     seed: int = 0,
     gains: Gains | None = None,
+    labelled: bool = True,
 ) -> Driven:
     """Run one episode of each rig.
 
@@ -73,9 +74,11 @@ def drive(
             that they leave the teacher's path.
         seed: seed of the noise.
         gains: of the teacher, which then does not look ahead; None: it is the family's.
+        labelled: False: the teacher is not asked where it does not drive, and labels are 0.
     """
     episodes = PendulumEpisodes(rigs, list(seeds), start=start, steps=steps)
-    teacher = teacher_of(rigs, episodes.parameters, gains)
+    asked = labelled or actor is None or teacher_share > 0.0
+    teacher = teacher_of(rigs, episodes.parameters, gains) if asked else None
     inputs_of, count = Inputs(rigs), len(rigs)
     random = np.random.default_rng(seed)
     taught = np.arange(count) < round(teacher_share * count)
@@ -92,7 +95,9 @@ def drive(
         if not running[tick].any():
             break
         inputs[tick] = inputs_of.of(episodes.observations)
-        duty = labels[tick] = teacher.act(episodes.units.motion, episodes.duty)
+        duty = np.zeros(count)
+        if teacher is not None:
+            duty = labels[tick] = teacher.act(episodes.units.motion, episodes.duty)
         if actor is not None:
             assert state is not None
             given, state = actor.step(inputs[tick], state)

@@ -35,7 +35,7 @@ from sparsectl.training.any_rig.distill import (
 from sparsectl.training.any_rig.law import predicted, unit_of
 from sparsectl.training.any_rig.measure import trials
 from sparsectl.training.any_rig.recurrent import GruStudent, StackStudent, acting
-from sparsectl.training.any_rig.rollout import Driven
+from sparsectl.training.any_rig.rollout import Driven, drive
 from sparsectl.training.any_rig.teacher import ModelBased, _riccati, gains_for, motion_of
 
 WIDTH = SIGNALS + CONSTANTS
@@ -68,6 +68,19 @@ def test_a_policy_that_does_nothing_balances_no_rig() -> None:
             array.zero_()
     outcomes = trials([draw_rig("cartpole", 0)] * 3, range(3), acting(student), balance_s=0.0)
     assert not outcomes.balanced.any() and np.isnan(outcomes.swung_up_s).all()
+
+
+def test_what_is_only_measured_is_not_labelled() -> None:
+    rigs, student = [draw_rig("furuta", k) for k in range(4)], gru(3)
+    with_labels, without = (
+        drive(rigs, range(4), student, steps=40, labelled=labelled) for labelled in (True, False)
+    )
+    np.testing.assert_array_equal(with_labels.rewards, without.rewards)
+    np.testing.assert_array_equal(with_labels.inputs, without.inputs)
+    assert with_labels.labels.any() and not without.labels.any()
+    taught = drive(rigs, range(4), student, steps=40, labelled=False, teacher_share=0.5)
+    assert (taught.rewards[:, :2] != without.rewards[:, :2]).any()
+    np.testing.assert_array_equal(taught.rewards[:, 2:], without.rewards[:, 2:])
 
 
 def test_regulators_are_those_of_scipy() -> None:
