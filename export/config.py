@@ -28,6 +28,10 @@ class ExportConfig:
     normalizer: Path | None = None
     """For a zip or a .cleanrl_model: an .npz with the statistics of its normaliser: mean, var,
     epsilon, clip (docs/own_policy.md)."""
+    rig: str | None = None
+    """For a zip or an ONNX file of a policy that was trained in a rig's environment
+    (sparsectl/NAME-v0) and does not say so: the rig, by its name or as a TOML file. `trial` and
+    `build` need it to know the signals and frames of the observation."""
     task: int | None = None
     """For a student of several tasks: the task whose head is written, from 0. By default all heads
     are written, and the action contains the choice of each task."""

@@ -44,6 +44,7 @@ from sparsectl.export.policy_json import (
     prefix_of,
     write_policy_json,
 )
+from sparsectl.export.rig_signals import with_signals_of
 from sparsectl.export.shared import RememberedSource, Shared
 from sparsectl.export.source.live_state import LiveState
 from sparsectl.export.source.open import open_source
@@ -172,7 +173,7 @@ def export_policy(
 def _key(config: ExportConfig) -> Hashable:
     """Return what determines the model, what is known of its inputs, and the rows for the
     scales."""
-    given = (config.model, config.output, config.argmax, config.normalizer, config.task)
+    given = (config.model, config.output, config.argmax, config.normalizer, config.task, config.rig)
     return (*given, config.calibration, config.range, config.seed)
 
 
@@ -228,7 +229,8 @@ def read_model(config: ExportConfig) -> PolicyGraph:
     Raises:
         UserError: what `policy.load.load` raises.
     """
-    return load(config.model, _asked(config))
+    graph = load(config.model, _asked(config))
+    return graph if config.rig is None else with_signals_of(graph, config.rig)
 
 
 def check_settings(config: ExportConfig) -> None:

@@ -337,7 +337,7 @@ def _graph_policy(graph: PolicyGraph, path: Path, values: str | None = None) -> 
     """
     biases = sum(int(np.count_nonzero(layer.bias)) for layer in graph.layers)
     signals = graph.signals()
-    choices = choices_of(signals) or _index_of(graph)
+    choices = choices_of(signals) or index_of(graph)
     if values is not None and graph.action_size > 1 and choices is None:
         choices = Choices(0, graph.action_size, values)
     return ActingPolicy(
@@ -351,7 +351,7 @@ def _graph_policy(graph: PolicyGraph, path: Path, values: str | None = None) -> 
     )
 
 
-def _index_of(graph: PolicyGraph) -> Choices | None:
+def index_of(graph: PolicyGraph) -> Choices | None:
     """Return the choices of a foreign file whose only action is the index of the greatest value."""
     parts, action = graph.layers[-1].parts, graph.action
     if len(action) != 1 or parts[0].activation != "argmax" or action[0].scale != 1:

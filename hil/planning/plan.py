@@ -206,6 +206,11 @@ def _new_folder(path: Path) -> Path:
 def _policy_file(folder: Path) -> Path:
     if folder.is_dir() and (folder / "policy.onnx").is_file():
         return folder / "policy.onnx"
+    if folder.is_file():
+        raise UserError(
+            f"--policy is {folder}, a file; export it (sparsectl export {folder} --out FOLDER, "
+            "with --rig NAME if it was trained on a rig and does not say so), and name the folder"
+        )
     raise UserError(f"no policy.onnx in {folder}; name the folder that `sparsectl export` wrote")
 
 
@@ -299,6 +304,12 @@ def _check_fit(graph: PolicyGraph, rig: Rig) -> None:
             f"the policy keeps a state and takes {graph.observation_size} values, {rig.frames} "
             f"frames of the {given} that rig {rig.name} gives, but its file does not say so; train "
             "it with frames = 1 in the rig's file, or distil it (sparsectl collect and distill)"
+        )
+    if graph.frames == 1 < frames and graph.observation_size == given and graph.rig is None:
+        raise UserError(
+            f"the policy takes {given} values and does not say that they are {rig.frames} frames "
+            f"of rig {rig.name}'s {given // rig.frames} signals; if they are, export its file "
+            f"again with --rig {rig.name}"
         )
     if graph.observation_size != given:
         raise UserError(
