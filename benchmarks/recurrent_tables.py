@@ -82,6 +82,20 @@ def _mark(results: dict[str, Any]) -> str:
     )
 
 
+def long_sequences() -> list[str]:
+    """Return, of each core, in how many encodings it ran long sequences, and what differed."""
+    results = read_json(RESULT.with_name("long_sequences.json"))
+    head = ["core", "encodings", "too large for it", "actions", "that differ in a bit"]
+    lines = [table_row(head), table_row(["---"] * len(head))]
+    for core in dict.fromkeys(row["core"] for row in results["rows"]):
+        own = [row for row in results["rows"] if row["core"] == core]
+        ran = [row for row in own if row["differing"] is not None]
+        actions, differing = (sum(row[key] for row in ran) for key in ("actions", "differing"))
+        cells = [len(ran), len(own) - len(ran), f"{actions:,}", f"{differing:,}"]
+        lines.append(table_row([f"`{core}`", *map(str, cells)]))
+    return lines
+
+
 def encoded_any_rig() -> list[str]:
     """Return on how many drawn rigs the policies for any pendulum balance in small encodings."""
     from encoded_any_rig import FLOAT, beside_float  # its own imports take their time

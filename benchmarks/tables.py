@@ -55,7 +55,7 @@ from protocol_tables import (
     protocol_payloads,
     protocol_session,
 )
-from recurrent_tables import encoded_any_rig, recurrent
+from recurrent_tables import encoded_any_rig, long_sequences, recurrent
 from speed_table import episode_speed, export_speed, training_curves, training_speed
 from sweep_tables import ablation_table, sweep_table
 from table_row import table_row
@@ -191,6 +191,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "marks": marks,
     "recurrent": recurrent,
     "encoded_any_rig": encoded_any_rig,
+    "long_sequences": long_sequences,
     "hardware": hardware,
     "images": images,
     "methods": methods,
