@@ -244,9 +244,9 @@ def _row(name: str, result: dict[str, Any]) -> list[str]:
 
 
 def _error(result: dict[str, Any]) -> str:
-    if result["other_choices"] is None:
-        return f"{result['max_abs_error']:.2g}"
-    return f"{result['other_choices']:.1%} other choices"
+    error, others = result["max_abs_error"], result["other_choices"]
+    parts = [] if error is None else [f"{error:.2g}"]
+    return ", ".join(parts + ([] if others is None else [f"{others:.1%} other choices"]))
 
 
 def _figure(value: Any, form: str = ",") -> str:

@@ -9,11 +9,13 @@ import numpy as np
 
 from sparsectl.export.encodings.encoding import EncodedPolicy
 from sparsectl.export.inputs import CALIBRATION, LIMITS, NORMALISER, SCALES, Inputs
+from sparsectl.export.other_choices import chooses, chosen_actions
 from sparsectl.export.source.source import Source
 from sparsectl.export.straddle import Straddling
 from sparsectl.export.task_choice import described_tasks
 from sparsectl.export.verify import Proof
 from sparsectl.policy.activations import Float32
+from sparsectl.policy.folder import CHOSEN
 from sparsectl.policy.graph import PolicyGraph
 
 MET = {
@@ -65,6 +67,7 @@ def description(
         "signals": graph.signals(),
         **state_facts(graph),
         "tasks": described_tasks(graph),
+        CHOSEN: np.flatnonzero(chosen_actions(graph)[: len(graph.action)]).tolist(),
         "inputs": input_facts(inputs, policy, held),
         "accuracy": {name: verified[name] for name in (*_ACCURACY, "sequences") if name in verified}
         | {"observed": MET[inputs.known_from], "error_up_to_cut_off": beyond},
@@ -133,6 +136,10 @@ def header_lines(source: Source, inputs: Inputs, proof: Proof, beyond: float | N
     count = len(proof.met.observations)
     if proof.choices is not None:
         lines += [f"accuracy     another choice for {proof.choices.words},"]
+        if not chooses(proof.graph):
+            lines += [
+                f"             the other actions within {accuracy.difference:.2g} of the source,"
+            ]
     else:
         what = "ticks, the next state too" if proof.keeps_state else "observations"
         lines.append(
@@ -180,6 +187,8 @@ def proof_lines(
             f"{choices['share_high']:.2g}, 95 % interval); {choices['ties']} are ties, "
             "which float32's rounding decides"
         )
+        if not chooses(policy.graph):
+            kept += f"; its other actions are within {errors['host_c']:.2g}"
     return {
         "proven": f"policy.c is its reference bit for bit, and {kept}",
         "on": where,

@@ -1,5 +1,5 @@
-"""Count how often a rounding encoding chooses differently: the error of a policy with one discrete
-action, or one per head, for which a difference of indices would mean nothing."""
+"""Count how often a rounding encoding chooses differently: the error of discrete actions, for which
+a difference of indices or of switches would mean nothing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 
 from sparsectl.policy.activations import Float64
 from sparsectl.policy.graph import PolicyGraph
 
-CHOOSING: Final = "argmax"
-"""The activation after which an action is the index of a choice."""
+INDEX_OF: Final = "argmax"
+SWITCH: Final = "step"
+"""The activations after which an action is the index of a choice, or on or off."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class OtherChoices:
     """Wilson's 95 % interval of the share, for observations drawn independently."""
     regret_mean: float
     regret_max: float
-    """Loss by the other choice according to the source's own values (Q or logits), for several
-    heads in the worst one: mean over all observations, and greatest."""
+    """Loss by the other choice according to the source's own values (Q or logits; a switch's two
+    choices are worth 0 and its sum), for several heads in the worst one: mean over all
+    observations, and greatest."""
     value_span: float
     """Difference between the source's best and worst choice, median over all observations and
     heads."""
@@ -54,37 +57,44 @@ class OtherChoices:
         )
 
 
+def chosen_actions(graph: PolicyGraph) -> NDArray[np.bool_]:
+    """Return for each action whether it is the index of the greatest of some of the last layer's
+    values, or on or off by the sign of one: [action_size]."""
+    parts = graph.layers[-1].parts
+    each = [[part.activation in (INDEX_OF, SWITCH)] * part.results for part in parts]
+    return np.concatenate(each)
+
+
 def chooses(graph: PolicyGraph) -> bool:
-    """Return whether each action is the index of the greatest of some of the last layer's
-    values."""
-    return set(graph.layers[-1].activations) == {CHOOSING}
+    """Return whether all its actions are such choices."""
+    return bool(chosen_actions(graph).all())
 
 
 def compare_choices(
     graph: PolicyGraph, observations: Float64, found: Float64, exact: Float64, own: Float64
 ) -> OtherChoices:
-    """Count the observations for which `found` chooses differently, in any head.
+    """Count the observations for which `found` chooses differently, in any action that is chosen.
 
     Args:
         graph: the policy before it is encoded; its values are what regret is measured in.
         observations: [count, observation_size].
-        found: the encoded policy's actions, [count, heads]; as are those of
+        found: the encoded policy's actions, [count, action_size]; as are those of
         exact: the source in float64, and of
         own: the source as it runs in float32, which may break a tie otherwise.
     """
-    wrong = (found != exact) & (found != own)
-    values, heads = graph.values_exact(observations), graph.layers[-1].parts
-    ends = np.cumsum([head.neurons for head in heads])[:-1]
-    of_heads = np.split(values, ends, axis=1)
-    regret = np.stack([_lost(graph, head, found, of_heads[head]) for head in range(len(heads))])
-    regret = np.where(wrong.T, regret, 0.0).max(axis=0)
-    span = np.stack([np.ptp(each, axis=1) for each in of_heads])
+    chosen = chosen_actions(graph)
+    wrong = ((found != exact) & (found != own))[:, chosen]
+    of_heads = _values_of_choices(graph, observations)
+    places = np.flatnonzero(chosen).tolist()
+    lost = [_lost(graph, place, found, of_heads[place]) for place in places]
+    regret = np.where(wrong.T, np.stack(lost), 0.0).max(axis=0)
+    span = np.stack([np.ptp(of_heads[place], axis=1) for place in places])
     count, other = len(found), int(wrong.any(axis=1).sum())
     low, high = wilson(other, count)
     return OtherChoices(
         observations=count,
         other=other,
-        ties=int((own != exact).any(axis=1).sum()),
+        ties=int((own != exact)[:, chosen].any(axis=1).sum()),
         share_low=low,
         share_high=high,
         regret_mean=float(regret.mean()),
@@ -93,8 +103,23 @@ def compare_choices(
     )
 
 
+def _values_of_choices(graph: PolicyGraph, observations: Float64) -> dict[int, Float64]:
+    """Return the values of the choices, [count, choices], for each action that is chosen."""
+    values, found = graph.values_exact(observations), dict[int, Float64]()
+    action = neuron = 0
+    for part in graph.layers[-1].parts:
+        own = values[:, neuron : neuron + part.neurons]
+        if part.activation == INDEX_OF:
+            found[action] = own
+        elif part.activation == SWITCH:
+            for place in range(part.results):
+                found[action + place] = np.stack([np.zeros(len(own)), own[:, place]], axis=1)
+        action, neuron = action + part.results, neuron + part.neurons
+    return found
+
+
 def _lost(graph: PolicyGraph, head: int, found: Float64, values: Float64) -> Float64:
-    """Return how much less a head's choices are worth than the best ones, [count].
+    """Return how much less an action's choices are worth than the best ones, [count].
 
     values: of its choices, [count, choices].
     """

@@ -36,6 +36,7 @@ from sparsectl.export.inputs import Inputs, inputs_of, require_known
 from sparsectl.export.memory import MemoryNeed, as_rows
 from sparsectl.export.met import for_scales, met_by
 from sparsectl.export.naming import DEFAULT, c_file_names, check_prefix, check_unused
+from sparsectl.export.other_choices import chosen_actions
 from sparsectl.export.packaging.package import PolicySources
 from sparsectl.export.packaging.registry import find_package, write_package
 from sparsectl.export.policy_json import (
@@ -178,8 +179,7 @@ def _key(config: ExportConfig) -> Hashable:
 
 
 def _refuse_choice(graph: PolicyGraph, encoding: str) -> None:
-    chooses = graph.state_size and "argmax" in graph.layers[-1].activations
-    if chooses and encoding in ROUNDED:
+    if graph.state_size and chosen_actions(graph).any() and encoding in ROUNDED:
         raise UserError(
             f"{encoding} rounds the weights, and export cannot tell how often a policy with a "
             "state then chooses differently; take an encoding in float32, or export the values of "

@@ -20,7 +20,12 @@ from sparsectl.export.host_c import load_c, load_recurrent_c
 from sparsectl.export.inputs import Batch
 from sparsectl.export.judged import CHUNK_VALUES, JUDGED, Judged, require_agreement
 from sparsectl.export.larger_error import larger_error
-from sparsectl.export.other_choices import OtherChoices, chooses, compare_choices
+from sparsectl.export.other_choices import (
+    OtherChoices,
+    chooses,
+    chosen_actions,
+    compare_choices,
+)
 from sparsectl.export.policy_onnx import acting, open_session
 from sparsectl.export.same_bits import require_same_bits
 from sparsectl.export.sequence_proof import Limits, SequenceProof
@@ -28,6 +33,7 @@ from sparsectl.export.source.source import Source
 from sparsectl.export.task_choice import check_task_choices
 from sparsectl.export.ticks import Sequences
 from sparsectl.policy.activations import Float32, Float64
+from sparsectl.policy.graph import PolicyGraph
 
 Progress = Callable[[str], None]
 
@@ -124,6 +130,10 @@ class Proof:
         return met if batch.judged_by == "met" else np.maximum(met, self.action_range(actions))
 
     @property
+    def graph(self) -> PolicyGraph:
+        return self._whole.graph
+
+    @property
     def keeps_state(self) -> bool:
         return self._sequences is not None
 
@@ -145,12 +155,18 @@ class Proof:
 
     @cached_property
     def choices(self) -> OtherChoices | None:
-        """Return its share of other choices; None if its actions are not discrete."""
-        if not chooses(self._policy.graph):
+        """Return its share of other choices; None if no action is discrete, or one of a policy that
+        keeps a state, whose next state counts as actions here, is not."""
+        graph = self._policy.graph
+        if not (chooses(graph) or (self._chosen.any() and not self.keeps_state)):
             return None
         found = self._references[0].astype(np.float64)
         met = self.met.observations.astype(np.float64)
-        return compare_choices(self._policy.graph, met, found, self._truths[0][0], self._met_own)
+        return compare_choices(graph, met, found, self._truths[0][0], self._met_own)
+
+    @property
+    def _chosen(self) -> NDArray[np.bool_]:
+        return chosen_actions(self._policy.graph)
 
     def _judge_choices(self, other: OtherChoices, share: float) -> Judged:
         """Judge by the share of observations alone: beside a threshold all of them would differ."""
@@ -160,6 +176,8 @@ class Proof:
                 f"{other.words} where a share of {share:g} is allowed; "
                 f"{larger_error(other.share, is_rounded=True)}"
             )
+        if not self._chosen.all():  # the greatest difference is that of the other actions
+            return Judged(0.0, other.share, 0.0)
         difference = np.abs(self._references[0] - self._truths[0][0])
         return Judged(float(difference.max()), other.share, 0.0)
 
@@ -172,12 +190,16 @@ class Proof:
         """
         kind = self._policy.encoding.kind
         share = DEFAULT_ERROR[kind] if self._error is None else self._error
+        judged = []
         if self.choices is not None:
             if kind != "float32":
-                return self._judge_choices(self.choices, share)
-            share = DEFAULT_ERROR[kind]
+                judged.append(self._judge_choices(self.choices, share))
+            elif self._chosen.all():
+                share = DEFAULT_ERROR[kind]
+            if kind != "float32" and self._chosen.all():
+                return judged[0]
         rounds = self._error is None or self.choices is not None
-        judged = [
+        judged += [
             self._judge(
                 "numpy", self._references[index], index, share, rounds=rounds, is_requested=True
             )
@@ -216,9 +238,10 @@ class Proof:
         Returns:
             max_abs_error of each way to run it, on the observations that the policy encounters, and
             error_limit, in units of the action; action_range; max_error_share, the greatest error
-            relative to it; choices, for a discrete action (`OtherChoices`; in an encoding that
+            relative to it; choices, for discrete actions (`OtherChoices`; in an encoding that
             rounds, error_limit and max_error_share are then shares of observations with another
-            choice); float32_rounding, if the source's had to be computed; within_error, whether it
+            choice, unless other actions are beside them, of which all but max_error_share speak
+            then); float32_rounding, if the source's had to be computed; within_error, whether it
             had not; bit_exact; observations, their number in all.
 
         Raises:
@@ -251,15 +274,18 @@ class Proof:
                 check_task_choices(graph, session, c_folder, scratch, prefix, met, first)
         found["host_c"] = self.encoding  # of the same bits
         kind = self._policy.encoding.kind
-        limits = self._limit(0, DEFAULT_ERROR[kind])
-        if kind != "float32" and self.choices is not None:  # a share of observations
-            limits = limits / self._ranges[0]
+        limits, ranges = self._limit(0, DEFAULT_ERROR[kind]), self._ranges[0][: graph.action_size]
+        if kind != "float32" and self.choices is not None:
+            if self._chosen.all():
+                limits = limits / self._ranges[0]  # a share of observations
+            else:
+                limits, ranges = limits[~self._chosen], ranges[~self._chosen]
         rounding = max(each.rounding for each in (self.encoding, *judged))
         return {
             "max_abs_error": {"source": self.source_error}
             | {name: each.difference for name, each in found.items()},
             "error_limit": float(np.atleast_1d(limits)[: graph.action_size].min()),
-            "action_range": float(self._ranges[0][: graph.action_size].min()),
+            "action_range": float(ranges.min()),
             "max_error_share": max(each.share for each in found.values()),
             "float32_rounding": rounding,
             "within_error": rounding == 0.0,
@@ -315,6 +341,8 @@ class Proof:
             difference = np.minimum(np.abs(found - truth), np.abs(found - other))
         difference[np.isnan(difference)] = np.inf
         difference[self._lost(index, actions)] = 0.0
+        if is_requested and self.choices is not None and self._policy.encoding.kind != "float32":
+            difference[:, self._chosen] = 0.0  # judged by the share of other choices
         allowed, rounding = np.broadcast_to(share * reach, truth.shape), 0.0
         if rounds:
             allowed, rounding = self._with_rounding(batch, difference, allowed)

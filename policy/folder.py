@@ -26,6 +26,7 @@ from sparsectl.policy.tasks import heads_of
 
 POLICY_JSON: Final = "policy.json"
 GOLDEN_VECTORS: Final = "golden_vectors"
+CHOSEN: Final = "chosen_actions"
 """The key of `GoldenVectors` in policy.json."""
 FORM: Final = "float32, little-endian, row by row, in base64"
 
@@ -56,11 +57,15 @@ class PolicyFacts:
     """Number of tasks, each with a head of choices; 0: the policy has one task."""
     state_size: int = 0
     """Number of values that are passed from tick to tick; 0: it keeps no state."""
+    chosen_actions: tuple[int, ...] = ()
+    """Which of its actions are indices of choices or switches, if the folder says so."""
 
     @property
-    def chooses(self) -> bool:
-        """Return whether its actions are indices."""
-        return self.choices is not None or self.tasks > 0
+    def chosen(self) -> list[int]:
+        """Return the places of the actions of which a difference says nothing."""
+        if self.choices is not None or self.tasks > 0:
+            return [*range(self.action_size)]
+        return [*self.chosen_actions]
 
     @classmethod
     def of(cls, graph: PolicyGraph, encoding: str) -> PolicyFacts:
@@ -112,8 +117,17 @@ class PolicyFacts:
             encoding=encoding,
             choices=choices_of(signals),
             state_size=_state_size(said, path),
+            chosen_actions=_places(said, path, action),
             tasks=len(heads_of(signals)),
         )
+
+
+def _places(said: dict[str, Any], path: Path, actions: int) -> tuple[int, ...]:
+    places = said.get(CHOSEN, [])
+    whole = isinstance(places, list) and all(type(place) is int for place in places)
+    if not whole or not all(0 <= place < actions for place in places):
+        raise UserError(f"{path}: {CHOSEN} is {str(places)[:80]}, not places of actions; {_MEND}")
+    return tuple(places)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import encode
 from sparsectl.export.other_choices import compare_choices, wilson
 from sparsectl.export.pipeline import export_policy
-from sparsectl.policy.graph import Layer, PolicyGraph, Signal
+from sparsectl.firmware_host.bench import bench
+from sparsectl.firmware_host.config import BenchConfig
+from sparsectl.policy.graph import Layer, PolicyGraph, Segment, Signal
 from sparsectl.policy.onnx_file.writer import write_onnx
 
 
@@ -68,6 +71,59 @@ def test_the_share_is_what_a_count_by_hand_gives(
     assert json.loads((out / "policy.json").read_text())["accuracy"]["choices"] == said
     assert f"another choice for {said['other']} of" in (out / "policy.h").read_text()
     assert made["bit_exact"]
+
+
+def several(switches: int, values: int, seed: int = 3) -> PolicyGraph:
+    """Switches of -1 and 1, a choice among three and, beside them, tanh of `values`."""
+    graph = choosing(seed, count=switches + 3 + values)
+    segments = (Segment(switches, "step"), Segment(3, "argmax"))
+    segments += (Segment(values, "tanh"),) if values else ()
+    switch = [Signal(f"s{i}", scale=2.0, offset=-1.0) for i in range(switches)]
+    action = (*switch, Signal("choice"), *(Signal(f"v{i}") for i in range(values)))
+    last = graph.layers[-1]
+    last = Layer(last.weight, last.bias, segments=segments)
+    return replace(graph, layers=(graph.layers[0], last), action=action)
+
+
+@pytest.mark.parametrize("values", [0, 2])
+@pytest.mark.parametrize("encoding", ["packed-int8", "dense-int8", "csr-float16"])
+def test_switches_and_mixed_actions_are_counted(values: int, encoding: str, tmp_path: Path) -> None:
+    graph = several(3, values)
+    write_onnx(graph, tmp_path / "several.onnx")
+    out = tmp_path / "policy"
+    made = export_policy(
+        ExportConfig(tmp_path / "several.onnx", out, encoding=encoding, observations=2000)
+    )
+    said, errors = made["choices"], made["max_abs_error"]
+    assert made["bit_exact"] and said["observations"] == 2000
+    assert (said["regret_max"] > 0) == (said["other"] > 0)
+    text = (out / "policy.h").read_text()
+    assert f"another choice for {said['other']} of 2000" in text
+    assert ("the other actions within" in text) == bool(values)
+    assert json.loads((out / "policy.json").read_text())["chosen_actions"] == [0, 1, 2, 3]
+    if values:  # what is no choice is judged by its error
+        assert 0 < errors["host_c"] < made["error_limit"] <= 0.1
+        assert made["max_error_share"] >= said["share"]
+    else:
+        assert made["max_error_share"] == said["share"]
+    found = bench(BenchConfig(out))
+    assert (found["max_abs_error"] is None) == (not values)
+    assert 0 <= found["other_choices"] <= 0.2
+
+
+def test_each_kind_of_action_has_its_limit(tmp_path: Path) -> None:
+    write_onnx(several(3, 2), tmp_path / "m.onnx")
+    config = ExportConfig(tmp_path / "m.onnx", tmp_path / "p", encoding="packed-int8", error=1e-4)
+    with pytest.raises(UserError, match="packed-int8 chooses differently .* share of 0.0001 is"):
+        export_policy(config)
+    graph = several(3, 2)
+    last = graph.layers[-1]
+    weight = np.concatenate([np.zeros_like(last.weight[:6]), last.weight[6:]])
+    bias = np.concatenate([np.float32([1, -1, 1, 0, 1, 0]), last.bias[6:]])
+    settled = Layer(weight, bias, segments=last.segments)
+    write_onnx(replace(graph, layers=(graph.layers[0], settled)), tmp_path / "m.onnx")
+    with pytest.raises(UserError, match=r"differs by .*action [45] is .* give an --error of at"):
+        export_policy(config)
 
 
 def test_what_counts_as_another_choice() -> None:
