@@ -36,7 +36,7 @@ class Met:
 
 def met_by(student: Acting, rigs: Sequence[Rig], seeds: Sequence[int], ticks: int) -> list[Met]:
     """Drive each rig; a run ends early where the base meets its limit."""
-    driven = drive(rigs, seeds, student, steps=ticks)
+    driven = drive(rigs, seeds, student, steps=ticks, labelled=False)
     found = []
     for index, rig in enumerate(rigs):
         inputs = driven.inputs[driven.running[:, index], index, :SIGNALS]
