@@ -20,8 +20,18 @@ from sparsectl.common.interruption import signals_held_back
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Error numbers of a write that failed because the disk or the quota is full, or may be."""
 
+FULL_DISK: Final = (
+    "the disk is full, that of the output or of temporary files; free disk space, or give another "
+    "--out or TMPDIR"
+)
+
 JSON_LIMIT: Final = 64 * 2**20
 """The largest JSON file that is read, in bytes; the returns of 100,000 episodes take 2 MB."""
+
+
+def says_full(text: str) -> bool:
+    """Return whether another program, such as a compiler, says that it met a full disk."""
+    return any(os.strerror(number) in text for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 @contextmanager

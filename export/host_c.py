@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import FULL_DISK, says_full
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.naming import DEFAULT
 from sparsectl.policy.activations import Float32
@@ -216,6 +217,8 @@ def compile_c(sources: list[Path], output: Path, include: Path, flags: list[str]
         raise UserError(
             f"{command[0]} took over {COMPILE_SECONDS} s; give a smaller policy"
         ) from None
+    if result.returncode != 0 and says_full(result.stderr):
+        raise UserError(f"cannot compile the policy: {FULL_DISK}")
     if result.returncode != 0:
         said = next((line for line in result.stderr.splitlines() if "error" in line), "no message")
         raise UserError(f"{command[0]} does not compile the policy: {said}; try another compiler")

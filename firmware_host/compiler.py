@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import FULL_DISK, says_full
 from sparsectl.common.interruption import ENDING, Terminated
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ def _run(command: list[str], subject: Path, folder: Path | None = None) -> None:
         ) from error
     if -answer.returncode in (signal.SIGINT, *ENDING):  # it came to this process too, or to no one
         raise Terminated(-answer.returncode)
+    if answer.returncode != 0 and says_full(answer.stderr):
+        raise UserError(f"cannot compile {subject}: {FULL_DISK}")
     if answer.returncode != 0:
         raise UserError(f"{subject} does not compile: {_first_error(answer.stderr)}")
 

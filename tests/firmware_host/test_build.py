@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.host_c import compile_c
 from sparsectl.firmware_host.boards import BOARDS
 from sparsectl.firmware_host.boards.board import FIRMWARE
 from sparsectl.firmware_host.build import build_firmware
-from sparsectl.firmware_host.compiler import LAUNCHER
+from sparsectl.firmware_host.compiler import LAUNCHER, _run
 from sparsectl.firmware_host.config_header import config_header
 from sparsectl.firmware_host.policy_folder import read_policy_facts
 from sparsectl.plants.rig_constants import RigConstants
@@ -131,6 +132,16 @@ def test_code_that_does_not_compile(policy_dir: Path, tmp_path: Path) -> None:
         build_firmware(foreign, "host", RIG, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["policy"]
+
+
+def test_a_full_disk_is_no_error_in_the_code(tmp_path: Path) -> None:
+    source, full = tmp_path / "policy.c", Path("/dev/full")
+    source.write_text("int main(void) { return 0; }\n")
+    message = "cannot compile .*: the disk is full, .*; free disk space, or give another --out"
+    with pytest.raises(UserError, match=message):
+        _run(["gcc", str(source), "-o", str(full)], source)
+    with pytest.raises(UserError, match=message):
+        compile_c([source], full, tmp_path, [])
 
 
 def test_no_compiler(policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
