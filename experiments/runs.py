@@ -96,7 +96,10 @@ def _run(file: SweepFile, chosen: Mapping[str, Given], varied: list[str]) -> Run
     environment, method = chosen[ENVIRONMENT].value, chosen[METHOD].value
     seed = chosen[SEED]
     if not isinstance(seed.value, int) or isinstance(seed.value, bool) or seed.value < 0:
-        raise file.mistake(seed.place, f"seed is {seed.value!r}; give a whole number from 0")
+        raise file.mistake(
+            seed.place,
+            f"seed is {repr(seed.value)[:80]}; give a whole number from 0, or several under [grid]",
+        )
     own = {name: given for name, given in chosen.items() if name not in (ENVIRONMENT, METHOD)}
     settings = {
         **file.base,

@@ -14,7 +14,7 @@ from sparsectl.hil.identification.identify import POOR_FIT_COUNTS
 from sparsectl.hil.identification.rig_file import rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
 from sparsectl.hil.identification.windows import LEAST_WINDOWS, TICKS, Window, moving
-from sparsectl.hil.journal.journal import Journal, read_journal
+from sparsectl.hil.journal.journal import Journal, read_and_warn
 from sparsectl.hil.journal.trace import read_samples
 from sparsectl.plants.rig import Rig
 
@@ -137,13 +137,8 @@ def bounded(rig: Rig) -> Rig:
 
 
 def _windows(path: Path, rig: Rig) -> list[Window]:
-    journal = read_journal(path)
+    journal = read_and_warn(path)
     _check_rig(journal, rig, path)
-    if journal.dropped_bytes:
-        warn(
-            f"{path} is torn: its last {journal.dropped_bytes:,} bytes, from the first damaged "
-            "record on, are not read"
-        )
     return moving(read_samples(journal))
 
 

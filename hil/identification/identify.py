@@ -15,7 +15,7 @@ from sparsectl.hil.identification.picture import draw
 from sparsectl.hil.identification.rig_file import counts_per_turn, rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
 from sparsectl.hil.identification.windows import cut
-from sparsectl.hil.journal.journal import read_journal
+from sparsectl.hil.journal.journal import read_and_warn
 from sparsectl.hil.journal.trace import read_samples
 from sparsectl.plants.rig import load_rig
 
@@ -34,7 +34,7 @@ def identify(config: IdentifyConfig) -> dict[str, Any]:
         UserError: no journal, no such rig, too little motion in it, or a file that cannot be
             written.
     """
-    journal = read_journal(config.journal)
+    journal = read_and_warn(config.journal)
     rig = load_rig(config.rig or journal.header.config.rig or journal.header.rig)
     if config.out.suffix != ".toml":
         raise UserError(f"--out is {config.out}; name a rig file, such as my_rig.toml")

@@ -32,6 +32,7 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_whole
+from sparsectl.common.warning import warn
 from sparsectl.hil.journal.header import JournalHeader
 from sparsectl.hil.journal.host_time import HostTime, MonotonicTime
 from sparsectl.protocol.wire import Frame, decode
@@ -298,6 +299,21 @@ def read_journal(path: Path) -> Journal:
         records=records[1:],
         dropped_bytes=len(content) - len(SIGNATURE) - sum(_size(record) for record in records),
     )
+
+
+def read_and_warn(path: Path) -> Journal:
+    """Read a journal, and warn if some of it is not read.
+
+    Raises:
+        UserError: as `read_journal`.
+    """
+    journal = read_journal(path)
+    if journal.dropped_bytes:
+        warn(
+            f"{path} is torn: its last {journal.dropped_bytes:,} bytes, from the first damaged "
+            "record on, are not read"
+        )
+    return journal
 
 
 def _header(record: Record) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.common.scratch import scratch_folder
 from sparsectl.firmware_host.config_header import firmware_version, rig_digest
-from sparsectl.hil.journal.journal import Journal, find_journal, read_journal
+from sparsectl.hil.journal.journal import Journal, find_journal, read_and_warn
 from sparsectl.hil.journal.policy_folder import first_with_digest, places_beside, recorded_place
 from sparsectl.hil.journal.sources import copy_sources
 from sparsectl.hil.journal.trace import require_protocol
@@ -41,7 +41,7 @@ def replay(config: ReplayConfig) -> dict[str, Any]:
             of the trial.
     """
     path = find_journal(config.journal)
-    journal = read_journal(path)
+    journal = read_and_warn(path)
     require_protocol(journal, path)
     found = find_policy(journal, path, config.policy)
     rig = journal.header.rig_constants

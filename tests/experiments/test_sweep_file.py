@@ -135,6 +135,7 @@ def test_a_changed_environment_of_ones_own_is_another(
         ("[30, 20]", "[]", 22, ("empty list",)),
         ("[evaluate]", "[export]\nboard = []\n[evaluate]", 13, ("empty list",)),
         ("[0, 1]", '[0, "1"]', 21, ("seed is '1'",)),
+        ("[0, 1]", f"[0, {[*range(999)]}]", 21, ("seed is [0, 1, ", "or several under [grid]")),
         ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),
         ("[grid]", '[grid]\nmethod = ["plane"]', 21, ("'plane'", "'plain'")),
         ("[grid]", '[grid]\n"distill.hidden" = [8, 8]', 21, ("[[64, 64], [128, 128]]",)),

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsectl.common.errors import UserError
-from sparsectl.hil.journal.journal import SIGNATURE, JournalWriter, Kind, Record, read_journal
+from sparsectl.hil.journal.journal import (
+    SIGNATURE,
+    JournalWriter,
+    Kind,
+    Record,
+    read_and_warn,
+    read_journal,
+)
 
 RECORD = st.tuples(
     st.sampled_from([Kind.FROM_DEVICE, Kind.TO_DEVICE, Kind.GARBAGE]),
@@ -70,6 +77,15 @@ def test_a_torn_tail_is_dropped_and_counted(
         whole, end = whole + 1, end + 17 + len(payload)
     assert journal.records == [Record(*record) for record in records[:whole]]
     assert journal.dropped_bytes == cut - end
+
+
+def test_what_is_not_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "journal.bin"
+    content = written(path, [(Kind.FROM_DEVICE, 1, b"one"), (Kind.TO_DEVICE, 2, b"two")])
+    assert len(read_and_warn(path).records) == 2 and not capsys.readouterr().err
+    path.write_bytes(content[:-5])
+    assert len(read_and_warn(path).records) == 1
+    assert "is torn: its last 15 bytes, from the first damaged" in capsys.readouterr().err
 
 
 @given(st.lists(RECORD, min_size=2, max_size=8), st.data())
