@@ -4,14 +4,14 @@ higher return: results/failures.json.
     python benchmarks/failures.py --students runs/distill/student.safetensors --dataset D.npz
 
 A student's search is the stage of `sparsectl distill --search.generations`, with the same settings;
-with `--generations 0` there is none. What is searched or measured is kept in `runs/failures` and
+with `--search.generations 0` there is none. What is searched or measured is kept in `runs/failures` and
 not done again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,8 @@ class FailuresConfig:
     """Files of the shipped teacher's students; those of a run that was measured before stay."""
     dataset: Path
     """The transitions that they were distilled from."""
-    generations: int = 60
-    """Of the search."""
+    search: SearchSettings = field(default_factory=lambda: SearchSettings(generations=60))
+    """Settings of the search; none with 0 generations."""
     episodes: int = 10_000
     """That measure each policy; none of them is a search's."""
     folder: Path = ROOT / "runs" / "failures"
@@ -90,16 +90,17 @@ def _students(config: FailuresConfig) -> Iterator[Path]:
     """Each as it was given, and after its search."""
     for path in config.students:
         yield path
-        if not config.generations:
+        search = config.search
+        if not search.generations:
             continue
-        found = config.folder / f"{mark(path)}-{config.generations}.safetensors"
+        named = f"{mark(path)}-{search.aim}-{search.generations}-{search.pool}"
+        found = config.folder / f"{named}.safetensors"
         if not found.is_file():
             write_student(found, _searched(config, read_student_file(path)))
         yield found
 
 
 def _searched(config: FailuresConfig, student: StudentFile) -> StudentFile:
-    settings = SearchSettings(generations=config.generations)
     observations = read_dataset(config.dataset).observations
     seed = int(student.metadata["seed"])
     search = ReturnSearch(
@@ -107,7 +108,7 @@ def _searched(config: FailuresConfig, student: StudentFile) -> StudentFile:
         observations,
         student.layers,
         student.network(),
-        settings,
+        config.search,
         seed,
         0,
         0,
@@ -116,7 +117,7 @@ def _searched(config: FailuresConfig, student: StudentFile) -> StudentFile:
         while search.steps_done < search.steps:
             search.update()
             shown.update(1)
-    history = {"search": {"generations": config.generations, "provenance": here()}}
+    history = {"search": asdict(config.search) | {"provenance": here()}}
     return StudentFile(search.layers(), student.metadata | history)
 
 

@@ -256,6 +256,10 @@ class SearchSettings:
     generations: int = 0
     """Number of generations; 0: no search."""
 
+    aim: Literal["return", "failures"] = "return"
+    """What the search improves: the mean return, with low returns counted twice, or, nearly alone,
+    how rarely and by how much an episode's return is low."""
+
     pairs: int = 16
     """Mirrored perturbations in each generation; twice as many students act."""
 

@@ -46,6 +46,10 @@ TAIL_LOSS = 0.15
 """A return below the mean by more than this share of the mean is counted with twice the
 shortfall."""
 
+FAILURE_COST = 20.0
+"""How often that shortfall is counted where failures are the aim. What an episode returns beyond
+the student's mean at the start then counts for nothing: a higher mean is bought with failures."""
+
 RIG_EPISODES, OTHER_EPISODES = 2_048, 64
 """Most episodes that run side by side."""
 
@@ -87,7 +91,7 @@ class ReturnSearch:
         self._parameters = KeptParameters(layers, network)
         self._values = torch.from_numpy(self._parameters.values())
         self._momentum = torch.zeros_like(self._values)
-        self._least = torch.zeros(1, dtype=torch.float64)
+        self._marks = torch.zeros(2, dtype=torch.float64)
         self._hard = torch.zeros(self._hard_count(), dtype=torch.int64)
         random = np.random.default_rng(seed)
         count = min(SENSITIVITY_ROWS, len(observations))
@@ -130,7 +134,7 @@ class ReturnSearch:
         return {
             "search.values": self._values,
             "search.momentum": self._momentum,
-            "search.least": self._least,
+            "search.marks": self._marks,
             "search.hard": self._hard,
         }
 
@@ -150,7 +154,7 @@ class ReturnSearch:
         self._hard.copy_(torch.from_numpy(np.argsort(returns, kind="stable")[: len(self._hard)]))
         if not self.steps_done:
             mean = float(returns.mean())
-            self._least[0] = mean - TAIL_LOSS * abs(mean)
+            self._marks[:] = torch.tensor([mean - TAIL_LOSS * abs(mean), mean])
 
     def _numbers(self, random: np.random.Generator) -> list[tuple[int, int]]:
         """Return the generation's episodes: half of them hard ones of the pool, half such as no
@@ -162,8 +166,11 @@ class ReturnSearch:
 
     def _fitness(self, returns: Values) -> Values:
         """Return the fitness [students] for returns [students, episodes]: the mean, less the mean
-        shortfall from the threshold of a low return."""
-        missing = np.maximum(float(self._least[0]) - returns, 0.0)
+        shortfall from the threshold of a low return, as much as the aim asks."""
+        low, mean = self._marks.tolist()
+        missing = np.maximum(low - returns, 0.0)
+        if self.settings.aim == "failures":
+            returns, missing = np.minimum(returns, mean), FAILURE_COST * missing
         fitness: Values = (returns - missing).mean(axis=1)
         return fitness
 
