@@ -38,5 +38,10 @@ def failures() -> list[str]:
 def _name(row: dict[str, Any]) -> str:
     if "preset" not in row:
         return "the teacher"
-    searched = ", after the search" if row["search"] else ""
-    return f"a student of `{row['preset']}`, seed {row['seed']}{searched}"
+    searched = ""
+    if row["search"]:
+        sought = {"return": "a higher return", "failures": "fewer failures"}
+        aim = sought[row["search"].get("aim", "return")]
+        searched = f", after a search for {aim} of {row['search']['generations']} generations"
+    learnt = f" of {row['transitions']:,} transitions" if "transitions" in row else ""
+    return f"a student of `{row['preset']}`, seed {row['seed']}{learnt}{searched}"

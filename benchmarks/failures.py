@@ -1,11 +1,11 @@
 """How often the teacher and students of it fail in 10,000 episodes each, and after a search for a
-higher return: results/failures.json.
+higher return or for fewer failures: results/failures.json.
 
     python benchmarks/failures.py --students runs/distill/student.safetensors --dataset D.npz
 
 A student's search is the stage of `sparsectl distill --search.generations`, with the same settings;
-with `--search.generations 0` there is none. What is searched or measured is kept in `runs/failures` and
-not done again.
+with `--search.generations 0` there is none. What is searched or measured is kept in `runs/failures`
+and not done again.
 """
 
 from __future__ import annotations
@@ -153,6 +153,7 @@ def _about(path: Path) -> JSON:
         "weights": said.kept_weights,
         "seed": said.metadata["seed"],
         "preset": said.metadata["config"]["preset"],
+        "transitions": said.metadata["steps"][0]["transitions"],
         "distilled_at": {key: origin[key] for key in ("sparsectl", "revision")},
         "search": said.metadata.get("search"),
     }

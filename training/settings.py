@@ -11,6 +11,7 @@ from typing import Literal
 
 Units = Literal["normalised", "physical"]
 Imitation = Literal["sum", "mean"]
+SearchAim = Literal["return", "failures"]
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ class SearchSettings:
     generations: int = 0
     """Number of generations; 0: no search."""
 
-    aim: Literal["return", "failures"] = "return"
+    aim: SearchAim = "return"
     """What the search improves: the mean return, with low returns counted twice, or, nearly alone,
     how rarely and by how much an episode's return is low."""
 
@@ -285,6 +286,10 @@ class SearchOptions:
     generations: int | None = None
     """Steps of the search (0: no search; try 60). Each runs 32 perturbed students in 32
     episodes."""
+
+    aim: SearchAim | None = None
+    """return (the default): a higher mean return. failures: episodes of a low return become rarer
+    (try 160 generations, 96 episodes and a pool of 20,000)."""
 
     pairs: int | None = None
     """Pairs of mirrored perturbations in a generation (16, which are 32 students)."""

@@ -4,7 +4,8 @@ Imitation makes a student as good as its teacher at best, and the student fails 
 fails. A few hundred weights can be improved by their return itself, with evolution strategies
 (Salimans et al. 2017). The perturbations are mirrored, and all of them act in the same episodes.
 Half of these have the starts and units with which the student returned least, and losses there
-count twice. A weight is perturbed the less, the more the actions depend on it.
+count twice, or, where fewer failures are the aim, twenty times. A weight is perturbed the less, the
+more the actions depend on it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sparsectl.training.finetuning.candidates import KeptParameters, Values
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
 from sparsectl.training.rollouts.together import OfRig, OneByOne, Together
-from sparsectl.training.settings import SearchSettings
+from sparsectl.training.settings import SearchAim, SearchSettings
 
 SENSITIVITY_ROWS = 2_000
 """Number of observations that show how much the actions depend on a parameter."""
@@ -107,9 +108,9 @@ class ReturnSearch:
         noise = random.standard_normal((settings.pairs, len(self._values)))
         by = settings.spread * self._scale * noise
         values = self._values.numpy()
-        fitness = self._fitness(
-            self._returns(np.concatenate([values + by, values - by]), self._numbers(random))
-        )
+        returns = self._returns(np.concatenate([values + by, values - by]), self._numbers(random))
+        low, mean = self._marks.tolist()
+        fitness = fitness_of(returns, low, mean, settings.aim)
         better = (fitness[: settings.pairs] - fitness[settings.pairs :]) / 2.0
         size = math.sqrt(float((better**2).mean()))
         gradient = (better[:, None] * noise).mean(axis=0) / (size or 1.0)
@@ -164,16 +165,6 @@ class ReturnSearch:
         fresh = [(self.steps_done + 1, number) for number in range(count - count // 2)]
         return [*((0, int(number)) for number in hard), *fresh]
 
-    def _fitness(self, returns: Values) -> Values:
-        """Return the fitness [students] for returns [students, episodes]: the mean, less the mean
-        shortfall from the threshold of a low return, as much as the aim asks."""
-        low, mean = self._marks.tolist()
-        missing = np.maximum(low - returns, 0.0)
-        if self.settings.aim == "failures":
-            returns, missing = np.minimum(returns, mean), FAILURE_COST * missing
-        fitness: Values = (returns - missing).mean(axis=1)
-        return fitness
-
     def _returns(self, values: Values, numbers: Sequence[tuple[int, int]]) -> Values:
         """Return returns [students, episodes] of students with these values, [students,
         parameters]."""
@@ -215,6 +206,23 @@ class ReturnSearch:
             gradient = (other - at) / (step * network.action_scale)
             scale[i] = 1.0 / math.sqrt(float((gradient**2).mean()) + LEAST_SENSITIVITY**2)
         return scale
+
+
+def fitness_of(returns: Values, low: float, mean: float, aim: SearchAim) -> Values:
+    """Return the fitness [students] for returns [students, episodes]: the mean, less the mean
+    shortfall from the threshold of a low return, as much as the aim asks.
+
+    Args:
+        returns: of the episodes.
+        low: threshold of a low return.
+        mean: of the student's returns at the start.
+        aim: of the search.
+    """
+    missing = np.maximum(low - returns, 0.0)
+    if aim == "failures":
+        returns, missing = np.minimum(returns, mean), FAILURE_COST * missing
+    fitness: Values = (returns - missing).mean(axis=1)
+    return fitness
 
 
 class _Episodes:

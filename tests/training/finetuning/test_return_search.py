@@ -20,7 +20,7 @@ from sparsectl.training.distillation.limits import check_searchable
 from sparsectl.training.distillation.presets import PRESETS
 from sparsectl.training.environments.environments import named_environment
 from sparsectl.training.finetuning.candidates import KeptParameters
-from sparsectl.training.finetuning.return_search import ReturnSearch
+from sparsectl.training.finetuning.return_search import ReturnSearch, fitness_of
 from sparsectl.training.rollouts.evaluate import run_episodes
 from sparsectl.training.settings import SearchSettings
 from tests.training.balancer import ENVIRONMENT, signal, write_balancer
@@ -84,6 +84,44 @@ def test_a_student_that_drops_the_pole_learns_to_keep_it_up(tmp_path: Path) -> N
         return float(run_episodes(BRIEF, one.network(), episodes=10, seed=0).returns.mean())
 
     assert mean_return(replace(student, layers=search.layers())) > 1.2 * mean_return(student)
+
+
+def test_where_failures_are_the_aim_a_high_return_makes_none_good() -> None:
+    """The second student returns more and fails once; the third neither fails nor returns more."""
+    returns = np.array([[100.0, 100.0], [190.0, 60.0], [100.0, 110.0]])
+    np.testing.assert_allclose(fitness_of(returns, 80.0, 100.0, "return"), [100.0, 115.0, 105.0])
+    failures = fitness_of(returns, 80.0, 100.0, "failures")
+    np.testing.assert_allclose(failures, [100.0, 80.0 - 200.0, 100.0])
+
+
+def test_fewer_failures_are_found_by_the_search_that_aims_at_them(tmp_path: Path) -> None:
+    """A balancer that drops the pole in some episodes drops it in fewer; killed on the way and
+    resumed, the search ends bit for bit the same."""
+    student = read_student_file(write_balancer(tmp_path / "balancer.safetensors"))
+    (layer,) = student.layers
+    weak = replace(layer, mean=0.05 * layer.mean, mask=np.ones_like(layer.mean, np.bool_))
+    student = replace(student, layers=(weak,))
+    observations = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    plan = SearchSettings(8, "failures", pairs=4, episodes=4, pool=8, spread=0.2, rate=1.0)
+
+    def search() -> ReturnSearch:
+        return ReturnSearch(BRIEF, observations, (weak,), student.network(), plan, 0, 0, 0)
+
+    whole, first, second = search(), search(), search()
+    for _ in range(8):
+        whole.update()
+    for _ in range(3):
+        first.update()
+    second.load({name: tensor.clone() for name, tensor in first.state().items()}, 3)
+    for _ in range(5):
+        second.update()
+    np.testing.assert_array_equal(whole.layers()[0].mean, second.layers()[0].mean)
+
+    def failed(one: StudentFile) -> int:
+        returns = run_episodes(BRIEF, one.network(), episodes=40, seed=0).returns
+        return int((returns < 60.0).sum())
+
+    assert failed(replace(student, layers=whole.layers())) < failed(student)
 
 
 @pytest.mark.parametrize(
