@@ -42,6 +42,6 @@ def _name(row: dict[str, Any]) -> str:
     if row["search"]:
         sought = {"return": "a higher return", "failures": "fewer failures"}
         aim = sought[row["search"].get("aim", "return")]
-        searched = f", after a search for {aim} of {row['search']['generations']} generations"
-    learnt = f" of {row['transitions']:,} transitions" if "transitions" in row else ""
+        searched = f", after {row['search']['generations']} generations of a search for {aim}"
+    learnt = f", {row['transitions']:,} transitions" if "transitions" in row else ""
     return f"a student of `{row['preset']}`, seed {row['seed']}{learnt}{searched}"
