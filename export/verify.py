@@ -29,6 +29,7 @@ from sparsectl.export.other_choices import (
 from sparsectl.export.policy_onnx import acting, open_session
 from sparsectl.export.same_bits import require_same_bits
 from sparsectl.export.sequence_proof import Limits, SequenceProof
+from sparsectl.export.source.rounding import SourceRounding
 from sparsectl.export.source.source import Source
 from sparsectl.export.task_choice import check_task_choices
 from sparsectl.export.ticks import Sequences
@@ -41,9 +42,6 @@ DEFAULT_ERROR = {"float32": 1e-6, "float16": 5e-3, "int16": 5e-3, "int8": 5e-2}
 """Greatest difference from the model, relative to the action's range, by the form of a weight."""
 TRANSLATION_SHARE = 1e-2
 """The limit before encoding: a hundredth of that after it, and at least float32's 1e-6."""
-ROUNDED_ROWS = 1000
-"""The most observations whose rounding is sampled; half of them are the furthest off."""
-
 MOST_SPANS = 4.0
 """The most by which an action's range may exceed its values' span, for judging errors."""
 
@@ -84,7 +82,7 @@ class Proof:
         self._truths: list[tuple[Float64, Float64]] = []
         self._ranges: list[Float64] = []
         self._references: list[Float32] = []
-        self._roundings: dict[str, Float64] = {}
+        self._rounding = SourceRounding(source, policy.tick.graph.action_size)
         self._overflowing: dict[int, NDArray[np.bool_]] = {}
         self._chunk = int(np.clip(CHUNK_VALUES // policy.graph.widest, 1, 4096))
         self.source_error = 0.0
@@ -112,7 +110,7 @@ class Proof:
         with np.errstate(invalid="ignore"):
             difference = np.abs(own - exact)
         limit = np.broadcast_to(DEFAULT_ERROR["float32"] * reach, exact.shape)
-        explained = difference <= self._with_rounding(batch, difference, limit)[0]
+        explained = difference <= self._rounding.raised(batch, difference, limit)[0]
         if is_met:
             require_agreement(self._source, np.where(explained, 0.0, difference / reach))
             self._met_own = own
@@ -345,7 +343,7 @@ class Proof:
             difference[:, self._chosen] = 0.0  # judged by the share of other choices
         allowed, rounding = np.broadcast_to(share * reach, truth.shape), 0.0
         if rounds:
-            allowed, rounding = self._with_rounding(batch, difference, allowed)
+            allowed, rounding = self._rounding.raised(batch, difference, allowed)
         over = difference / allowed
         worst = np.unravel_index(np.argmax(over), over.shape)
         if over[worst] > 1:
@@ -367,38 +365,6 @@ class Proof:
                 "report this"
             )
         return larger_error(needed, is_rounded=self._policy.encoding.kind != "float32")
-
-    def _with_rounding(
-        self, batch: Batch, difference: Float64, limit: Float64
-    ) -> tuple[Float64, float]:
-        """Return the limit, raised to the source's float32 rounding if needed, and the greatest
-        rounding. Of very many observations, the furthest off and as many others are examined."""
-        excess = (difference / limit).max(axis=1)
-        rows = np.flatnonzero(~(excess <= 1))
-        if not len(rows):
-            return limit, 0.0
-        if len(rows) > ROUNDED_ROWS:
-            rows = rows[np.argsort(-excess[rows])]
-            half = ROUNDED_ROWS // 2
-            rest = rows[half:]
-            looked_at = np.concatenate([rows[:half], rest[:: -(-len(rest) // half)]])
-        else:
-            looked_at = rows
-        rounding = self._rounding(batch, looked_at)
-        allowed = limit.copy()
-        others = np.setdiff1d(rows, looked_at)
-        allowed[others] = np.inf
-        allowed[looked_at] = np.fmax(limit[looked_at], rounding)
-        return allowed, float(np.nanmax(np.append(rounding, 0.0)))
-
-    def _rounding(self, batch: Batch, rows: Any) -> Float64:
-        """Return the source's rounding error for those rows; each is sampled once."""
-        size = (len(batch.observations), self._policy.graph.action_size)
-        known = self._roundings.setdefault(batch.name, np.full(size, -1.0))
-        fresh = rows[known[rows, 0] == -1]
-        if len(fresh):
-            known[fresh] = self._source.rounding(batch.observations[fresh])
-        return np.asarray(known[rows])
 
     def _lost(self, index: int, actions: Float32) -> NDArray[np.bool_]:
         """Return which actions far out are not finite since a value inside is not: see policy.h."""

@@ -20,7 +20,6 @@ import numpy as np
 import onnx
 
 from sparsectl.common.errors import UserError
-from sparsectl.common.warning import warn
 from sparsectl.policy.acting.networks import GraphNetwork, Mlp, NormalizedNetwork, mlp_of
 from sparsectl.policy.acting.onnx_network import BYTES_LIMIT, OnnxNetwork, OtherForm
 from sparsectl.policy.acting.policy import ActingPolicy, without_argmax
@@ -32,11 +31,11 @@ from sparsectl.policy.choices import Choices, choices_of
 from sparsectl.policy.folder import check_unchanged, names_hash, read_policy_json
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.lost_normaliser import warn_of_normaliser
+from sparsectl.policy.mistaken_choices import warn_of_count, warn_of_values
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import Normalizer, read_normalizer
-from sparsectl.policy.onnx_file.output import choose_output, names_values, values_in
+from sparsectl.policy.onnx_file.output import choose_output, values_in
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
-from sparsectl.policy.onnx_file.tensors import short
 from sparsectl.policy.onnx_file.ticks import CELLS
 from sparsectl.policy.signals import INDEX
 from sparsectl.policy.state_dict import POLICY_BYTES_LIMIT
@@ -162,23 +161,8 @@ def _onnx(path: Path, asked: LoadOptions) -> PolicyGraph:
         last = float(graph.layers[-1].parts[0].neurons - 1)
         signal = replace(graph.action[0], unit=INDEX, low=0.0, high=last)
         return replace(graph, action=(signal,))
-    _warn_of_values(path, graph, asked.output)
+    warn_of_values(path, graph, asked.output)
     return graph
-
-
-def _warn_of_values(path: Path, graph: PolicyGraph, wanted: str | None) -> None:
-    """Warn if what is taken for actions seems to be the values of choices, and nothing in the file
-    says what it is."""
-    model: Any = onnx.load(path, load_external_data=False)
-    said = any(entry.key == "sparsectl.signals" for entry in model.metadata_props)
-    output = choose_output([value.name for value in model.graph.output], wanted)
-    last = graph.layers[-1].activations
-    if graph.action_size > 1 and not said and (names_values(output) or "softmax" in last):
-        warn(
-            f"{path}: output {short(output)} seems to have a value for each of "
-            f"{graph.action_size} choices, and becomes {graph.action_size} actions; with --argmax "
-            "the action is the index of the greatest"
-        )
 
 
 def _exported_actor(path: Path, asked: LoadOptions) -> PolicyGraph:
@@ -215,18 +199,8 @@ def _actor(path: Path, asked: LoadOptions) -> ActorNetwork:
     if asked.normalizer is None:
         warn_of_normaliser(path)
     if actor.choices is not None and actor.choices.first:
-        _warn_of_count(path, actor.choices)
+        warn_of_count(path, actor.choices)
     return actor
-
-
-def _warn_of_count(path: Path, choices: Choices) -> None:
-    """Say that the library numbers choices from 0 whatever the action_space says, in its `predict`
-    and in the environment that it trains in."""
-    warn(
-        f"{path}: its action_space numbers the choices from {choices.first} to {choices.last}, and "
-        f"so do its actions here; Stable-Baselines3's own predict gives 0 to {choices.count - 1}, "
-        "also to the environment that it trains in: check which of them yours understands"
-    )
 
 
 def _fitting_normalizer(file: Path, path: Path, size: int) -> Normalizer:
