@@ -48,6 +48,7 @@ OPTIONS: dict[str, tuple[str, str, Any]] = {
     "dagger.hard_share": ("dagger", "hard_share", 0.375),
     "dagger.steps": ("dagger", "steps", 23),
     "search.generations": ("search", "generations", 24),
+    "search.aim": ("search", "aim", "failures"),
     "search.pairs": ("search", "pairs", 25),
     "search.episodes": ("search", "episodes", 26),
     "search.pool": ("search", "pool", 2_500),
