@@ -93,7 +93,7 @@ def _students(config: FailuresConfig) -> Iterator[Path]:
         search = config.search
         if not search.generations:
             continue
-        named = f"{mark(path)}-{search.aim}-{search.generations}-{search.pool}"
+        named = "-".join(map(str, (mark(path), *asdict(search).values())))
         found = config.folder / f"{named}.safetensors"
         if not found.is_file():
             write_student(found, _searched(config, read_student_file(path)))
