@@ -308,7 +308,7 @@ class EvidenceOptions:
     anything."""
 
     episodes: int | None = None
-    """Number of episodes (2,000, quick 300)."""
+    """Number of episodes (2,000, quick 300); 0: none, where `evaluate` follows."""
 
     limit: int | None = None
     """With --return: the most episodes to run while it is unclear whether the target is met (8

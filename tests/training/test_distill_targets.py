@@ -108,6 +108,16 @@ def test_the_front_has_what_no_other_beats() -> None:
     assert front(points, "kept_weights") == [0, 3]
 
 
+def test_a_student_without_evidence(balancer: Path, balancing: Path, tmp_path: Path) -> None:
+    nothing = {"evidence.episodes": 0}
+    result = distill_command(online(balancing, balancer, tmp_path, keep=30, **nothing))
+    assert "evidence" not in result and not (tmp_path / "evidence.npz").exists()
+    assert result["target_met"] == "met"
+    judged = online(balancing, balancer, tmp_path / "judged", return_share=0.9, **nothing)
+    with pytest.raises(UserError, match="evidence.episodes is 0, but --return 0.9 is judged by it"):
+        distill_command(judged)
+
+
 def test_wanted_bytes(balancing: Path, tmp_path: Path) -> None:
     result = distill_command(config_of(balancing, tmp_path, table_bytes=500))
     assert result["table_bytes"] <= 500 and result["target_met"] == "met"

@@ -21,18 +21,25 @@ EVIDENCE_GROWTH = 8
 
 
 def evidence_analyses(config: DistillConfig) -> list[int]:
-    """Return the numbers of evidence episodes after which the target is tested.
+    """Return the numbers of evidence episodes after which the target is tested; none if there is to
+    be no evidence.
 
     Raises:
-        UserError: the number is less than 1, or the limit is less than it.
+        UserError: there is to be none, but a return is the target; or the limit is less than the
+            episodes.
     """
     episodes, limit = config.evidence.episodes, config.evidence.limit
     if episodes is None:
         episodes = EVIDENCE_EPISODES.get(chosen_preset(config), MANY_EVIDENCE_EPISODES)
     if limit is None:
         limit = EVIDENCE_GROWTH * episodes
-    if episodes < 1:
-        raise UserError(f"evidence.episodes is {episodes}; it must be more than 0")
+    if episodes == 0:
+        if config.return_share is not None:
+            raise UserError(
+                f"evidence.episodes is 0, but --return {config.return_share} is judged by it; "
+                "give 1 or more, or leave it out"
+            )
+        return []
     if limit < episodes:
         raise UserError(
             f"evidence.limit is {limit}, less than the {episodes} evidence.episodes; give as many "

@@ -356,7 +356,8 @@ class Distillation:
     def _evidence(self, student: StudentFile, chosen: JSON) -> JSON | None:
         """Return the evidence on the finished student, with more episodes if they can decide the
         target."""
-        if self.rollouts is None:
+        analyses = evidence_analyses(self.config)
+        if self.rollouts is None or not analyses:
             return None
         gathered = Evidence(
             self.rollouts,
@@ -367,7 +368,7 @@ class Distillation:
             lambda: self.loop.grant_stop("while the evidence was gathered"),
         )
         return gathered.gather(
-            evidence_analyses(self.config),
+            analyses,
             lambda figures: verdict(self.config, chosen, figures) != UNCLEAR,
         )
 
