@@ -166,6 +166,13 @@ class Proof:
     def _chosen(self) -> NDArray[np.bool_]:
         return chosen_actions(self._policy.graph)
 
+    @cached_property
+    def _by_difference(self) -> NDArray[np.bool_]:
+        """Return which actions are judged by their difference: all, but for the choices in an
+        encoding that rounds, which are judged by the share of other choices."""
+        rounds = self._policy.encoding.kind != "float32"
+        return ~self._chosen | (self.choices is None or not rounds)
+
     def _judge_choices(self, other: OtherChoices, share: float) -> Judged:
         """Judge by the share of observations alone: beside a threshold all of them would differ."""
         if other.share > share:
@@ -174,7 +181,7 @@ class Proof:
                 f"{other.words} where a share of {share:g} is allowed; "
                 f"{larger_error(other.share, is_rounded=True)}"
             )
-        if not self._chosen.all():  # the greatest difference is that of the other actions
+        if self._by_difference.any():  # the greatest difference is that of these
             return Judged(0.0, other.share, 0.0)
         difference = np.abs(self._references[0] - self._truths[0][0])
         return Judged(float(difference.max()), other.share, 0.0)
@@ -189,21 +196,19 @@ class Proof:
         kind = self._policy.encoding.kind
         share = DEFAULT_ERROR[kind] if self._error is None else self._error
         judged = []
-        if self.choices is not None:
-            if kind != "float32":
-                judged.append(self._judge_choices(self.choices, share))
-            elif self._chosen.all():
+        if self.choices is not None and not self._by_difference.all():
+            judged.append(self._judge_choices(self.choices, share))
+        if self._by_difference.any():
+            if self.choices is not None and self._chosen.all():
                 share = DEFAULT_ERROR[kind]
-            if kind != "float32" and self._chosen.all():
-                return judged[0]
-        rounds = self._error is None or self.choices is not None
-        judged += [
-            self._judge(
-                "numpy", self._references[index], index, share, rounds=rounds, is_requested=True
-            )
-            for index, batch in enumerate(self._batches)
-            if index == 0 or batch.is_astride
-        ]
+            rounds = self._error is None or self.choices is not None
+            judged += [
+                self._judge(
+                    "numpy", self._references[index], index, share, rounds=rounds, is_requested=True
+                )
+                for index, batch in enumerate(self._batches)
+                if index == 0 or batch.is_astride
+            ]
         return Judged(*(max(getattr(each, name) for each in judged) for name in JUDGED))
 
     def check_translation(self) -> None:
@@ -273,16 +278,16 @@ class Proof:
         found["host_c"] = self.encoding  # of the same bits
         kind = self._policy.encoding.kind
         limits, ranges = self._limit(0, DEFAULT_ERROR[kind]), self._ranges[0][: graph.action_size]
-        if kind != "float32" and self.choices is not None:
-            if self._chosen.all():
-                limits = limits / self._ranges[0]  # a share of observations
-            else:
-                limits, ranges = limits[~self._chosen], ranges[~self._chosen]
+        judged_so = self._by_difference[: graph.action_size]
+        if judged_so.any():
+            limits, ranges = limits[: graph.action_size][judged_so], ranges[judged_so]
+        else:
+            limits = limits / self._ranges[0]  # a share of observations
         rounding = max(each.rounding for each in (self.encoding, *judged))
         return {
             "max_abs_error": {"source": self.source_error}
             | {name: each.difference for name, each in found.items()},
-            "error_limit": float(np.atleast_1d(limits)[: graph.action_size].min()),
+            "error_limit": float(np.atleast_1d(limits).min()),
             "action_range": float(ranges.min()),
             "max_error_share": max(each.share for each in found.values()),
             "float32_rounding": rounding,
@@ -339,8 +344,8 @@ class Proof:
             difference = np.minimum(np.abs(found - truth), np.abs(found - other))
         difference[np.isnan(difference)] = np.inf
         difference[self._lost(index, actions)] = 0.0
-        if is_requested and self.choices is not None and self._policy.encoding.kind != "float32":
-            difference[:, self._chosen] = 0.0  # judged by the share of other choices
+        if is_requested:
+            difference[:, ~self._by_difference] = 0.0
         allowed, rounding = np.broadcast_to(share * reach, truth.shape), 0.0
         if rounds:
             allowed, rounding = self._rounding.raised(batch, difference, allowed)

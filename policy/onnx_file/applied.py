@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,49 +18,95 @@ from sparsectl.policy.onnx_file.symbol import Symbol, SymbolError
 from sparsectl.policy.onnx_file.tensors import TensorReader, short
 
 
-def apply_all(
-    nodes: Sequence[NodeProto],
-    values: dict[str, Value],
-    names: set[str],
-    opset: int,
-    tensors: TensorReader,
-    program: Program,
-) -> None:
-    """Add what the nodes make to `values`, the tensors so far by name."""
-    _refuse_by_name(nodes)
-    for node in nodes:
-        apply = _apply_branch if node.op_type == "If" else _apply
-        results = apply(node, values, names, opset, tensors, program)
-        values.update((name, r) for name, r in zip(node.output, results, strict=False) if name)
+@dataclass(frozen=True)
+class Scope:
+    """Where nodes are applied: a graph, or a branch inside one.
+
+    Attributes:
+        values: what is known of the tensors so far, by name.
+        names: every value that the graph's nodes read, and its outputs.
+        opset: the version of the operators.
+        tensors: reads the file's constants and bounds what is made of them.
+        program: the steps that the policy will consist of.
+    """
+
+    values: dict[str, Value]
+    names: set[str]
+    opset: int
+    tensors: TensorReader
+    program: Program
+
+    def apply_all(self, nodes: Sequence[NodeProto]) -> None:
+        """Add what the nodes make to `values`."""
+        _refuse_by_name(nodes)
+        for node in nodes:
+            results = self._apply_branch(node) if node.op_type == "If" else self._apply(node)
+            named = zip(node.output, results, strict=False)
+            self.values.update((name, result) for name, result in named if name)
+
+    def _apply_branch(self, node: NodeProto) -> tuple[Value, ...]:
+        """Return what the branch of an If makes that its condition, a constant, takes."""
+        label, _, operator = _names(node)
+        condition = self.values.get(node.input[0]) if node.input else None
+        if not isinstance(condition, np.ndarray) or condition.size != 1:
+            raise UserError(
+                f"{label} ({operator}) cannot be exported: its condition is no constant; write "
+                "both branches and choose with torch.where"
+            )
+        wanted = "then_branch" if condition.reshape(-1)[0] else "else_branch"
+        branch = next((a.g for a in node.attribute if a.name == wanted), GraphProto())
+        made = [value.name for value in branch.output]
+        nodes, names = leading_nodes(branch, *made)
+        held = constants(branch, names, self.tensors)
+        inside = replace(self, values=self.values | held, names=self.names | names)
+        inside.apply_all(nodes)
+        if missing := [name for name in made if name not in inside.values]:
+            raise UserError(
+                f"{label} ({operator}): nothing makes {short(missing[0])}; export it again"
+            )
+        return tuple(inside.values[name] for name in made)
+
+    def _apply(self, node: NodeProto) -> tuple[Value, ...]:
+        """Return what a node makes."""
+        label, domain, operator = _names(node)
+        for needed in node.input:
+            if needed not in self.values:
+                raise UserError(
+                    f"{label} ({operator}) reads {short(needed)}, which nothing before it makes (a "
+                    "cycle, or nodes out of order); export it again"
+                )
+        attributes = {a.name: _attribute(a) for a in node.attribute}
+        inputs = tuple(self.values[needed] for needed in node.input)
+        outputs = len([name for name in node.output if name])
+        named = enumerate(node.output)
+        read = frozenset(index for index, name in named if name in self.names and name)
+        file = (self.opset, self.tensors, self.program)
+        call = Node(label, operator, inputs, attributes, *file, outputs, read)
+        handler = OPERATORS.get(domain + node.op_type)
+        if handler is None:
+            call.refuse("this operator is not supported")
+        try:
+            result = handler(call)
+        except SymbolError as error:
+            call.refuse(str(error))
+        except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
+            call.refuse("its inputs and attributes do not fit together")
+        results = result if isinstance(result, tuple) else (result,)
+        for each in results:
+            if each is not None and not any(each is known for known in inputs):
+                size = 4 * each.size if isinstance(each, Symbol) else each.size
+                self.tensors.spend(size, label)
+        return tuple(_plain(each) if call.is_constant else in_kind(call, each) for each in results)
 
 
-def _apply_branch(
-    node: NodeProto,
-    values: dict[str, Value],
-    names: set[str],
-    opset: int,
-    tensors: TensorReader,
-    program: Program,
-) -> tuple[Value, ...]:
-    """Return what the branch of an If makes that its condition, a constant, takes."""
-    label, _, operator = _names(node)
-    condition = values.get(node.input[0]) if node.input else None
-    if not isinstance(condition, np.ndarray) or condition.size != 1:
-        raise UserError(
-            f"{label} ({operator}) cannot be exported: its condition is no constant; write both "
-            "branches and choose with torch.where"
-        )
-    wanted = "then_branch" if condition.reshape(-1)[0] else "else_branch"
-    branch = next((a.g for a in node.attribute if a.name == wanted), GraphProto())
-    made = [value.name for value in branch.output]
-    nodes, inside = leading_nodes(branch, *made)
-    inner = dict(values)
-    for tensor in branch.initializer:
-        inner[tensor.name] = tensors.dense(tensor)
-    apply_all(nodes, inner, names | inside, opset, tensors, program)
-    if missing := [name for name in made if name not in inner]:
-        raise UserError(f"{label} ({operator}): nothing makes {short(missing[0])}; export it again")
-    return tuple(inner[name] for name in made)
+def constants(graph: GraphProto, names: set[str], tensors: TensorReader) -> dict[str, Value]:
+    """Return the tensors of these names that a graph holds."""
+    found: dict[str, Value] = {}
+    found |= {each.name: tensors.dense(each) for each in graph.initializer if each.name in names}
+    for each in graph.sparse_initializer:
+        if each.values.name in names:
+            found[each.values.name] = tensors.sparse(each)
+    return found
 
 
 def leading_nodes(graph: GraphProto, *outputs: str) -> tuple[list[NodeProto], set[str]]:
@@ -121,43 +168,6 @@ def _captured(node: NodeProto) -> Iterator[str]:
             for one in inner.node:
                 yield from (*one.input, *_captured(one))
             yield from (value.name for value in inner.output)
-
-
-def _apply(
-    node: NodeProto,
-    values: dict[str, Value],
-    names: set[str],
-    opset: int,
-    tensors: TensorReader,
-    program: Program,
-) -> tuple[Value, ...]:
-    """Return what a node makes. names: every value that the nodes read, and the outputs."""
-    label, domain, operator = _names(node)
-    for needed in node.input:
-        if needed not in values:
-            raise UserError(
-                f"{label} ({operator}) reads {short(needed)}, which nothing before it makes (a "
-                "cycle, or nodes out of order); export it again"
-            )
-    attributes = {a.name: _attribute(a) for a in node.attribute}
-    inputs = tuple(values[needed] for needed in node.input)
-    outputs = len([name for name in node.output if name])
-    read = frozenset(index for index, name in enumerate(node.output) if name in names and name)
-    call = Node(label, operator, inputs, attributes, opset, tensors, program, outputs, read)
-    handler = OPERATORS.get(domain + node.op_type)
-    if handler is None:
-        call.refuse("this operator is not supported")
-    try:
-        result = handler(call)
-    except SymbolError as error:
-        call.refuse(str(error))
-    except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError):
-        call.refuse("its inputs and attributes do not fit together")
-    results = result if isinstance(result, tuple) else (result,)
-    for each in results:
-        if each is not None and not any(each is known for known in inputs):
-            tensors.spend(4 * each.size if isinstance(each, Symbol) else each.size, label)
-    return tuple(_plain(each) if call.is_constant else in_kind(call, each) for each in results)
 
 
 def _plain(value: Value) -> Value:

@@ -15,7 +15,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.graph import MAX_WEIGHTS, PolicyGraph, Signal
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.onnx_file.action import Action, action_of
-from sparsectl.policy.onnx_file.applied import apply_all, leading_nodes
+from sparsectl.policy.onnx_file.applied import Scope, constants, leading_nodes
 from sparsectl.policy.onnx_file.chosen import with_choice
 from sparsectl.policy.onnx_file.inputs import observations
 from sparsectl.policy.onnx_file.lowering import lower
@@ -164,13 +164,7 @@ def _run(
     vector, a signal for each number of the observation, and the state."""
     resets = [state.reset for state in states if state.reset]
     nodes, names = leading_nodes(graph, output.name, *(state.output for state in states), *resets)
-    values: dict[str, Value] = {"": None}
-    for tensor in graph.initializer:
-        if tensor.name in names:
-            values[tensor.name] = tensors.dense(tensor)
-    for sparse in graph.sparse_initializer:
-        if sparse.values.name in names:
-            values[sparse.values.name] = tensors.sparse(sparse)
+    values = {"": None} | constants(graph, names, tensors)
     carried = {state.input for state in states}
     inputs = [
         i for i in graph.input if i.name in names and i.name not in values and i.name not in carried
@@ -179,7 +173,7 @@ def _run(
     observed, signals = observations(inputs, nodes, shapes, program, limits)
     values |= observed
     values |= {state.input: program.observe(state.shape, None) for state in states}
-    apply_all(nodes, values, names, opset, tensors, program)
+    Scope(values, names, opset, tensors, program).apply_all(nodes)
     return (
         _actions(values.get(output.name), output),
         signals,
