@@ -1,7 +1,7 @@
 """The acting network of a Stable-Baselines3 zip, read without unpickling.
 
 What is in the zip comes from `sb3_zip`; of the objects in its JSON only the plain fields beside
-their pickles are looked at.
+their pickles are looked at, and the bytes of the actions' bounds (`sb3_bounds`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sparsectl.common.warning import warn
 from sparsectl.policy.actor_network import ActorNetwork
 from sparsectl.policy.choices import Choices
 from sparsectl.policy.sb3_actors import actor_of, entries, layers_of, lstm_of
+from sparsectl.policy.sb3_bounds import stated_bound
 from sparsectl.policy.sb3_zip import read_members
 from sparsectl.policy.state_dict import MEND, Array, read_saved, tensors_of
 
@@ -62,6 +63,12 @@ SPACES = {
 
 LOGITS_MODULE = "Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)"
 """Distributions are left out: torch's new exporter cannot trace them."""
+
+AFTER_LSTM = (
+    " after model.policy.lstm_actor, whose state h_in and c_in are inputs of the module and h_out "
+    "and c_out outputs"
+)
+"""What comes before these layers in RecurrentPPO."""
 
 SEVERAL = {
     "MultiDiscrete": "the argmax of each group, such as torch.stack([part.argmax(1) for part in "
@@ -171,11 +178,11 @@ def _check_data(path: Path, data: dict[str, Any]) -> None:
         if isinstance(kind, str) and not kind.endswith(SPACES[part]):
             name = kind.rpartition(".")[2].strip("'>")
             if part == "actions" and name in SEVERAL:
+                after = AFTER_LSTM if ".recurrent." in str(module) else ""
                 raise UserError(
                     f"{path} has {name} actions, and only vectors of real numbers (Box) and one "
                     "choice among a few (Discrete) are read from a zip; export takes ONNX of a "
-                    f"module that gives {SEVERAL[name]}, of the logits by {LOGITS_MODULE} (PPO, "
-                    "A2C)"
+                    f"module that gives {SEVERAL[name]}, of the logits by {LOGITS_MODULE}{after}"
                 )
             known = ", ".join(ending.rpartition(".")[2][:-2] for ending in SPACES[part])
             raise UserError(f"{path} has {name} {part}; {known} are read; {MEND}")
@@ -222,7 +229,7 @@ def _bound(
     path: Path, key: str, stated: Sequence[float] | None, data: dict[str, Any], size: int
 ) -> Array:
     if stated is None:
-        stated = _stated_bound(data, key)
+        stated = stated_bound(entries(data, "action_space"), key)
     values = np.asarray(stated if stated is not None else [], dtype=np.float32)
     if values.size == 1:
         values = np.full(size, values.item(), np.float32)
@@ -236,16 +243,3 @@ def _bound(
             f"Stable-Baselines3, or {MEND}"
         )
     return values
-
-
-def _stated_bound(data: dict[str, Any], key: str) -> list[float] | None:
-    """Parse a Box's bounds, which the zip writes as numpy prints them, `[-1. -1.]`; long ones are
-    shortened."""
-    space = data.get("action_space")
-    text = space.get(key) if isinstance(space, dict) else None
-    if not isinstance(text, str):
-        return None
-    try:
-        return [float(number) for number in re.sub(r"[\[\]]", " ", text).split()]
-    except ValueError:
-        return None

@@ -1,7 +1,7 @@
 """Read a Stable-Baselines3 zip without unpickling.
 
 Its member `policy.pth` is a state dict, read by torch's weights-only loader from memory. Its member
-`data` is JSON whose objects carry base64 pickles; the pickles are never decoded.
+`data` is JSON whose objects carry base64 pickles, which are never unpickled (see `sb3_bounds`).
 """
 
 from __future__ import annotations
