@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Annotated, Any, Union
 
 import tyro
@@ -40,6 +41,7 @@ Turn a trained controller into a sparse one for a microcontroller, and prove it 
 
 Start with `sparsectl demo`, which runs the whole pipeline without hardware.
 Every command also takes --json (print the result for machines) and --debug (show tracebacks).
+`sparsectl --version` prints the version, which a report of a defect should name.
 
 Exit codes: 0 done; 2 your mistake, and a line on stderr says how to fix it; 3 a trial that ended in
 a fault of the board; 4 the link to the board or to the live page was lost; 5 some runs of a sweep
@@ -114,7 +116,7 @@ def run(words: list[str]) -> int:
         number after a signal, so 130 after Ctrl-C; 1 after a defect of this project.
 
     Raises:
-        SystemExit: tyro has shown the help, or a trial has said how it ended.
+        SystemExit: the help or the version is shown, or a trial has said how it ended.
         BaseException: with --debug, whatever ended the command.
     """
     arguments = [word for word in words if word not in ("--json", "--debug")]
@@ -242,8 +244,11 @@ def parse(arguments: list[str]) -> Any:
 
     Raises:
         UserError: a word is unknown, has a wrong value, or one is missing.
-        SystemExit: help was asked for, and printed.
+        SystemExit: help or the version was asked for, and printed.
     """
+    if arguments == ["--version"]:
+        print(f"sparsectl {metadata.version('sparsectl')}")
+        raise SystemExit
     if arguments and arguments[0] in COMMANDS:
         name, *words = arguments
         return parsed(COMMANDS[name].config, f"sparsectl {name}", None, in_words(name, words))

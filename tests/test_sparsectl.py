@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def test_help_lists_every_command() -> None:
     assert shown.returncode == 0
     for name in cli.COMMANDS:
         assert name in shown.stdout
+
+
+def test_version() -> None:
+    shown = run("--version")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == f"sparsectl {metadata.version('sparsectl')}\n"
 
 
 def test_help_imports_nothing_heavy() -> None:
