@@ -1,15 +1,17 @@
 """One policy for any rig: how many rigs that were never drawn before it swings up and balances.
 
     python benchmarks/any_rig.py train --folder runs/any_cartpole [--settings.family furuta]
+    python benchmarks/any_rig.py reinforce --folder runs/any_cartpole_reinforced
     python benchmarks/any_rig.py measure --rigs 1000 [--student FILE] [--others FILE...]
     python benchmarks/any_rig.py ship --student runs/any_cartpole [--out FILE]
     python benchmarks/any_rig.py own
 
 `train` distils the teacher that sees a rig's numbers into a recurrent student (or, with
---settings.units 0, into one of stacked frames), and resumes where it was stopped. `measure` runs
-trials of 45 s on drawn rigs and on the shipped one, of the teacher and of the student in FOLDER.
-`ship` makes that student the one that comes with sparsectl. `own` compares it with the teacher
-that was trained for the shipped rig alone.
+--settings.units 0, into one of stacked frames), and resumes where it was stopped, as `reinforce`
+does, which lets a student learn further from its own rewards. `measure` runs trials of 45 s on
+drawn rigs and on the shipped one, of the teacher and of a student. `ship` makes the student of a
+folder the one that comes with sparsectl. `own` compares it with the teacher that was trained for
+the shipped rig alone.
 """
 
 from __future__ import annotations
@@ -94,6 +96,41 @@ class Train:
 
 
 @dataclass(frozen=True)
+class ReinforcementSettings:
+    """As `training.any_rig.reinforcement.ReinforcementSettings` has them."""
+
+    family: str = "cartpole"
+    begin: str = "benchmarks/results/any_cartpole_fourth.safetensors"
+    rounds: int = 300
+    critic_rounds: int = 4
+    rigs: int = 384
+    ticks: int = 800
+    corner: float = 0.25
+    noise: float = 0.25
+    calm_noise: float = 0.08
+    horizon_s: float = 5.0
+    lookahead_s: float = 0.6
+    limit_cost: float = 3.0
+    clip: float = 0.2
+    passes: int = 4
+    batch: int = 96
+    chunk: int = 400
+    learning_rate: float = 1e-3
+    critic_rate: float = 1e-3
+    critic_hidden: int = 64
+    average: float = 0.995
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Reinforce:
+    """Let a student learn further from its own rewards."""
+
+    folder: Path = Path("runs/any_cartpole_reinforced")
+    settings: ReinforcementSettings = field(default_factory=ReinforcementSettings)
+
+
+@dataclass(frozen=True)
 class Measure:
     """Run trials."""
 
@@ -112,7 +149,7 @@ class Ship:
     """Make a student the one that comes with sparsectl."""
 
     student: Path
-    """Folder of a distillation."""
+    """Folder of a distillation or a reinforcement."""
     out: Path | None = None
     """File to write in place of the one that comes with sparsectl."""
 
@@ -128,9 +165,11 @@ class Own:
 
 def main() -> None:
     """Run what was asked for."""
-    asked = tyro.cli(Train | Measure | Ship | Own, description=__doc__.splitlines()[0])
+    asked = tyro.cli(Train | Reinforce | Measure | Ship | Own, description=__doc__.splitlines()[0])
     if isinstance(asked, Train):
         train(asked)
+    elif isinstance(asked, Reinforce):
+        reinforce(asked)
     elif isinstance(asked, Ship):
         ship(asked)
     elif isinstance(asked, Own):
@@ -144,8 +183,11 @@ def ship(asked: Ship) -> None:
     from sparsectl.training.any_rig.acting import Acting
     from sparsectl.training.any_rig.deploy import student_path, write_any
     from sparsectl.training.any_rig.distill import read_student
+    from sparsectl.training.any_rig.reinforcement import CHECKPOINT, read_reinforced
 
-    student, settings, rounds = read_student(asked.student)
+    reinforced = (asked.student / CHECKPOINT).is_file()
+    read = read_reinforced if reinforced else read_student
+    student, settings, rounds = read(asked.student)
     if not isinstance(student, Acting):
         raise SystemExit(f"{asked.student} holds a student of stacked frames; ship a GRU")
     facts = {"settings": settings, "rounds": rounds, "runs": read_json(asked.student / RUNS)}
@@ -197,11 +239,28 @@ def train(asked: Train) -> None:
     from sparsectl.training.any_rig.distill import AnyRigDistillation, AnyRigSettings
 
     torch.set_num_threads(1)
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    runs = asked.folder / RUNS
+    _note_run(asked.folder)
+    AnyRigDistillation(AnyRigSettings(**vars(asked.settings)), asked.folder).run()
+
+
+def reinforce(asked: Reinforce) -> None:
+    """Reinforce, or go on with it."""
+    import torch
+
+    from sparsectl.training.any_rig import reinforcement
+
+    torch.set_num_threads(1)
+    _note_run(asked.folder)
+    settings = reinforcement.ReinforcementSettings(**vars(asked.settings))
+    reinforcement.Reinforcement(settings, asked.folder).run()
+
+
+def _note_run(folder: Path) -> None:
+    """Write beside a run's checkpoint what it was started from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = folder / RUNS
     known = read_json(runs) if runs.exists() else []
     write_json(runs, [*known, provenance()])
-    AnyRigDistillation(AnyRigSettings(**vars(asked.settings)), asked.folder).run()
 
 
 def measure(asked: Measure) -> None:

@@ -156,11 +156,11 @@ class AnyRigDistillation:
         label: str = "any rig",
     ) -> None:
         self.settings, self.folder, self._label = settings, folder, label
-        self._draw = draw or (lambda number: _drawn(settings, number))
+        self._draw = draw or (lambda number: drawn_rig(settings.family, settings.corner, number))
         torch.manual_seed(settings.seed)
         self.student = _made(settings)
         if settings.begin:
-            _take(self.student, read_any(Path(settings.begin)))
+            take(self.student, read_any(Path(settings.begin)))
         self.averaged = copy.deepcopy(self.student)
         self._gradients = gradients_of(self.student)
         self._adam = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
@@ -354,14 +354,14 @@ def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:
         return acting(student), held["settings"], held["round"]
 
 
-def _drawn(settings: AnyRigSettings, number: int) -> Rig:
-    """Return the rig of a number; whether it is from the corner depends on the number alone, so
-    that a rig which comes back is the same."""
-    corner = np.random.default_rng(number).random() < settings.corner
-    return draw_rig(settings.family, number, corner=bool(corner))
+def drawn_rig(family: str, corner: float, number: int) -> Rig:
+    """Return the rig of a number; a share of them is from the family's corner. Which ones depends
+    on the number alone, so that a rig which comes back is the same."""
+    in_corner = np.random.default_rng(number).random() < corner
+    return draw_rig(family, number, corner=bool(in_corner))
 
 
-def _take(student: Student, weights: Acting) -> None:
+def take(student: Student, weights: Acting) -> None:
     """Give a student the weights of one that has learnt.
 
     Raises:

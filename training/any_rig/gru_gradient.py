@@ -3,7 +3,7 @@ starting its operations, tick after tick, as such a network's arithmetic takes."
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -22,6 +22,20 @@ def tanh(x: Any) -> Any:
     below = (np.float32(28) * s + np.float32(3150)) * s + np.float32(62370)
     t = half * above / (below * s + np.float32(135135))
     return (t + t) / (np.float32(1) + t * t)
+
+
+class Trace(NamedTuple):
+    """What a GRU computed over a sequence, float32. Rigs come last in all arrays, so that the
+    innermost loops run over them."""
+
+    states: Array
+    """[ticks + 1, units, rigs]; the first one is that before the first tick."""
+    gates: Array
+    """For each tick reset, update, and the new state, [ticks, 3 * units, rigs]."""
+    kept: Array
+    """[ticks, units, rigs]: what the new state takes of the one before, before the reset."""
+    duties: Array
+    """[ticks, rigs]."""
 
 
 @numba.njit(fastmath=True, error_model="numpy", cache=True)
@@ -45,8 +59,6 @@ def gru_gradient(
 ) -> float:
     """Loss of the duties against labels, and what it changes with.
 
-    Rigs come last in all arrays, so that the innermost loops run over them.
-
     Args:
         inputs: [ticks, inputs, rigs].
         labels: duties [ticks, rigs].
@@ -55,16 +67,40 @@ def gru_gradient(
         weight_ih: and the next five: as in `recurrent.Acting`.
         g_ih: and the next five: the gradients, of the same shapes, are added to these.
     """
+    trace = gru_forward(inputs, state, weight_ih, weight_hh, bias_ih, bias_hh, weight, bias)
+    total, two = 0.0, np.float32(2)
+    slopes = np.empty_like(trace.duties)
+    for t in range(len(slopes)):
+        for k in range(slopes.shape[1]):
+            difference = trace.duties[t, k] - labels[t, k]
+            total += weights[t, k] * difference**2
+            slopes[t, k] = two * weights[t, k] * difference
+    gru_backward(
+        inputs, trace, slopes, weight_hh, weight, g_ih, g_hh, g_bias_ih, g_bias_hh, g_weight, g_bias
+    )
+    state[:] = trace.states[-1]
+    return total
+
+
+@numba.njit(fastmath=True, error_model="numpy", cache=True)
+def gru_forward(
+    inputs: Array,
+    state: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array,
+    bias_hh: Array,
+    weight: Array,
+    bias: Array,
+) -> Trace:
+    """Compute the duties of a sequence; arguments as `gru_gradient` has them."""
     ticks, _, rigs = inputs.shape
     units = weight.shape[1]
-    one, two = np.float32(1), np.float32(2)
     states = np.empty((ticks + 1, units, rigs), np.float32)
     gates = np.empty((ticks, 3 * units, rigs), np.float32)
-    """For each tick the GRU's gates: reset, update, and the new state."""
     kept = np.empty((ticks, units, rigs), np.float32)
     duties = np.empty((ticks, rigs), np.float32)
     states[0] = state
-    total = 0.0
     for t in range(ticks):
         given, held = np.dot(weight_ih, inputs[t]), np.dot(weight_hh, states[t])
         duty = np.full(rigs, bias[0])
@@ -79,14 +115,35 @@ def gru_gradient(
             duty += weight[0, u] * after
         for k in range(rigs):
             duties[t, k] = tanh(duty[k])
-            total += weights[t, k] * (duties[t, k] - labels[t, k]) ** 2
+    return Trace(states, gates, kept, duties)
+
+
+@numba.njit(fastmath=True, error_model="numpy", cache=True)
+def gru_backward(
+    inputs: Array,
+    trace: Trace,
+    slopes: Array,
+    weight_hh: Array,
+    weight: Array,
+    g_ih: Array,
+    g_hh: Array,
+    g_bias_ih: Array,
+    g_bias_hh: Array,
+    g_weight: Array,
+    g_bias: Array,
+) -> None:
+    """Add the gradients of a loss whose slope on each duty is known, [ticks, rigs], to those from
+    `g_ih` on; other arguments as `gru_gradient` has them."""
+    states, gates, kept, duties = trace
+    ticks, rigs = duties.shape
+    units, one = weight.shape[1], np.float32(1)
     back, ones = np.zeros((units, rigs), np.float32), np.ones(rigs, np.float32)
     turned, gradients = np.ascontiguousarray(weight_hh.T), np.empty((3 * units, rigs), np.float32)
     held_gradients, a = np.empty((3 * units, rigs), np.float32), np.empty(rigs, np.float32)
     for t in range(ticks - 1, -1, -1):
         for k in range(rigs):
             o = duties[t, k]
-            a[k] = two * weights[t, k] * (o - labels[t, k]) * (one - o * o)
+            a[k] = slopes[t, k] * (one - o * o)
         for u in range(units):
             r, z, n = gates[t, u], gates[t, units + u], gates[t, 2 * units + u]
             d, d_n = back[u], gradients[2 * units + u]
@@ -104,8 +161,6 @@ def gru_gradient(
         g_bias[0] += a.sum()
         g_bias_ih += np.dot(gradients, ones)
         g_bias_hh += np.dot(held_gradients, ones)
-    state[:] = states[ticks]
-    return total
 
 
 # One loop and one result a function, over the rigs: so each is vectorised.

@@ -82,35 +82,30 @@ class Choice(NamedTuple):
     """Share of the limit that the base must not pass: what drives may be a student."""
 
 
-def _ways(manners: int) -> tuple[Way, ...]:
-    """Return the law alone, with each of the gains, and full duty to either side before it."""
-    alone = (Way(manner, 0.0, 0.0) for manner in range(manners))
+def _choice(*manners: Gains, largest_phase: float, safe_limit: float) -> Choice:
+    """Return the choice of the law alone, with each of the gains, and of full duty to either side
+    before the law with the first of them."""
+    alone = (Way(manner, 0.0, 0.0) for manner in range(len(manners)))
     pushed = (Way(0, duty, phase) for duty in (-1.0, 1.0) for phase in (0.5, 1.2))
-    return (*alone, *pushed)
+    return Choice(manners, (*alone, *pushed), largest_phase, safe_limit)
 
 
-CARTS: Final = Choice(
-    (
-        CART_GAINS,
-        CART_GAINS._replace(stroke=0.8, most_pump=1.5, pace=3.0, edge=0.85),
-        CART_GAINS._replace(stroke=0.35, most_pump=0.8),
-        CART_GAINS._replace(stroke=0.7, edge=0.85, edge_brake=0.9),
-    ),
-    _ways(4),
+CARTS: Final = _choice(
+    CART_GAINS,
+    CART_GAINS._replace(stroke=0.8, most_pump=1.5, pace=3.0, edge=0.85),
+    CART_GAINS._replace(stroke=0.35, most_pump=0.8),
+    CART_GAINS._replace(stroke=0.7, edge=0.85, edge_brake=0.9),
     largest_phase=math.inf,
     safe_limit=0.92,
 )
 """Gains as for all rigs, wide, narrow, and late to brake."""
 
-ARMS: Final = Choice(
-    (
-        ARM_GAINS,
-        ARM_GAINS._replace(stroke=0.9, most_pump=2.5, pace=2.5, edge=0.85),
-        ARM_GAINS._replace(stroke=0.35, most_pump=1.0),
-        ARM_GAINS._replace(catch_rad=0.8, catch_duty=4.5),
-        ARM_GAINS._replace(edge=0.6, last_edge=0.5),
-    ),
-    _ways(5),
+ARMS: Final = _choice(
+    ARM_GAINS,
+    ARM_GAINS._replace(stroke=0.9, most_pump=2.5, pace=2.5, edge=0.85),
+    ARM_GAINS._replace(stroke=0.35, most_pump=1.0),
+    ARM_GAINS._replace(catch_rad=0.8, catch_duty=4.5),
+    ARM_GAINS._replace(edge=0.6, last_edge=0.5),
     largest_phase=0.05,
     safe_limit=0.85,
 )
