@@ -53,6 +53,10 @@ LARGEST_GRADIENT: Final = 0.5
 LAST_RATE: Final = 0.05
 """Share of the learning rate that is left in the last round."""
 
+WARM_UP_ROUNDS: Final = 10
+"""Rounds in which the rate rises. Adam's first steps are as long as the later ones, whatever the
+gradient, and would undo much of what was learnt before."""
+
 CHECKPOINT: Final = "reinforced.pt"
 
 
@@ -272,8 +276,9 @@ class Reinforcement:
         and which share of them was clipped."""
         settings, running = self.settings, practised.running[:-1]
         done = 0.5 * (1.0 + math.cos(math.pi * number / settings.rounds))
+        warm = min(1.0, (number + 1 - settings.critic_rounds) / WARM_UP_ROUNDS)
         for group in self._adam.param_groups:
-            group["lr"] = settings.learning_rate * (LAST_RATE + (1.0 - LAST_RATE) * done)
+            group["lr"] = settings.learning_rate * warm * (LAST_RATE + (1.0 - LAST_RATE) * done)
         deviation = advantages[running].std() + 1e-8
         scaled = (advantages - advantages[running].mean()) / deviation * running
         random = np.random.default_rng([settings.seed, number, 4])
