@@ -19,7 +19,7 @@ BATCH: Final = 4096
 MOTION: Final = 7
 """Numbers of a motion that the critic sees."""
 
-NUMBERS: Final = 14
+NUMBERS: Final = 12
 """Numbers of a unit that it sees."""
 
 TYPICAL: Final = {"strongest": 10.0, "fastest": 1.5, "rate": 6.0, "limit": 0.25}
@@ -60,10 +60,9 @@ class Seen:
 
     Args:
         teacher: knows the units' numbers.
-        velocity_scale: of the poles, which the reward knows, [units].
     """
 
-    def __init__(self, teacher: ModelBased, velocity_scale: Array) -> None:
+    def __init__(self, teacher: ModelBased) -> None:
         unit = Unit(*teacher.numbers.T)
         self._unit = unit
         logarithms = [np.log(getattr(unit, name) / typical) for name, typical in TYPICAL.items()]
@@ -71,11 +70,9 @@ class Seen:
         shares = [
             np.log(teacher.period_s / 0.015),
             np.log(unit.strongest / (unit.limit * unit.rate**2)),
-            np.log(velocity_scale / (1.5 * unit.rate)),
             unit.delay_s / teacher.period_s,
             10.0 * unit.dead,
             10.0 * unit.base_friction / unit.full,
-            unit.most,
             3.0 * pull,
             30.0 * unit.pole_damping / (unit.hinge_inertia * unit.rate),
             300.0 * unit.pole_friction / unit.weight,

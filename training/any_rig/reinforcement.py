@@ -205,8 +205,7 @@ class Reinforcement:
             steps=settings.ticks + 1,
         )
         random = np.random.default_rng([settings.seed, number, 2])
-        scales = np.array([rig.pole.velocity_scale for rig in rigs])
-        seen_of = Seen(ModelBased(rigs, episodes.parameters), scales)
+        seen_of = Seen(ModelBased(rigs, episodes.parameters))
         inputs_of, actor = Inputs(rigs), acting(self.student)
         assert isinstance(actor, Acting)
         state = actor.reset(settings.rigs)

@@ -30,7 +30,7 @@ from sparsectl.training.any_rig.distill import (
     CURVE,
     AnyRigDistillation,
     AnyRigSettings,
-    _drawn,
+    drawn_rig,
 )
 from sparsectl.training.any_rig.law import predicted, unit_of
 from sparsectl.training.any_rig.measure import trials
@@ -221,14 +221,13 @@ def test_a_run_of_a_version_with_fewer_settings_resumes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", families())
 def test_a_part_of_the_rigs_comes_from_the_corner(family: str) -> None:
     """The same ones whenever they come back."""
-    settings = AnyRigSettings(family=family, corner=0.3)
     cornered = 0
     for number in range(200):
-        rig = _drawn(settings, number)
+        rig = drawn_rig(family, 0.3, number)
         assert rig in (draw_rig(family, number), draw_rig(family, number, corner=True))
         cornered += rig != draw_rig(family, number)
     assert 40 <= cornered <= 80
-    assert _drawn(AnyRigSettings(family=family), 3) == draw_rig(family, 3)
+    assert drawn_rig(family, 0.0, 3) == draw_rig(family, 3)
 
 
 @pytest.mark.parametrize("name", [CHECKPOINT, "episodes_1.npz"])
