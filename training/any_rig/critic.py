@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sparsectl.plants.equations import Motion
 from sparsectl.training.any_rig.acting import Array
@@ -79,7 +80,7 @@ class Seen:
         ]
         self._numbers = np.stack([*logarithms, *shares], axis=1).astype(np.float32)
 
-    def of(self, motion: Motion, duty: Array, state: Array) -> Array:
+    def of(self, motion: Motion, duty: NDArray[np.float64], state: Array) -> Array:
         """Return what is seen, [units, inputs].
 
         Args:

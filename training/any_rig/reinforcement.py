@@ -210,7 +210,7 @@ class Reinforcement:
         assert isinstance(actor, Acting)
         state = actor.reset(settings.rigs)
         periods_s = np.array([rig.period_s for rig in rigs], np.float32)
-        kept: dict[str, list[Array]] = {name: [] for name in Practised._fields}
+        kept: dict[str, list[NDArray[Any]]] = {name: [] for name in Practised._fields}
         for tick in range(settings.ticks + 1):
             inputs = inputs_of.of(episodes.observations)
             duty, state = actor.step(inputs, state)
@@ -225,9 +225,8 @@ class Reinforcement:
             row = (inputs, duty, asked, deviation, rewards.astype(np.float32))
             for name, array in zip(Practised._fields, row, strict=False):
                 kept[name].append(array)
-        kept["periods_s"] = [periods_s]
-        stacked = {name: np.stack(arrays) for name, arrays in kept.items()}
-        return Practised(**stacked)._replace(periods_s=periods_s)
+        stacked: dict[str, Any] = {name: np.array(arrays) for name, arrays in kept.items()}
+        return Practised(**stacked | {"periods_s": periods_s})
 
     def _deviation(self, inputs: Array) -> Array:
         """Return standard deviations of the duty's noise [rigs] for inputs [rigs, 9]."""
@@ -258,11 +257,13 @@ class Reinforcement:
         seen = torch.from_numpy(practised.seen[:-1][running])
         wanted = torch.from_numpy(returns[running])
         with torch.no_grad():
-            before = torch.cat([self.critic(part) for part in seen.split(BATCH)])
+            parts = (seen[first : first + BATCH] for first in range(0, len(seen), BATCH))
+            before = torch.cat([self.critic(part) for part in parts])
             explained = 1.0 - float((wanted - before).var() / wanted.var())
         random = np.random.default_rng([self.settings.seed, number, 3, 0])
         order = torch.from_numpy(random.permutation(len(seen)))
-        for part in order.split(BATCH):
+        for first in range(0, len(seen), BATCH):
+            part = order[first : first + BATCH]
             self._critic_adam.zero_grad()
             loss = ((self.critic(seen[part]) - wanted[part]) ** 2).mean()
             loss.backward()

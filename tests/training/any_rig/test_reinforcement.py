@@ -1,4 +1,4 @@
-"""A student that learns from its own rewards: gradients, what was better than expected, resuming."""
+"""A student learns from its own rewards: gradients, what was better than expected, resuming."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sparsectl.plants.drawing import draw_rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.training.any_rig.acting import CONSTANTS, SIGNALS, Acting
 from sparsectl.training.any_rig.critic import MOTION, NUMBERS, Critic, Seen
-from sparsectl.training.any_rig.deploy import write_any
+from sparsectl.training.any_rig.deploy import read_any, write_any
 from sparsectl.training.any_rig.distill import CURVE
 from sparsectl.training.any_rig.gradients import Surrogate
 from sparsectl.training.any_rig.recurrent import GruStudent, acting
@@ -72,9 +72,8 @@ def test_the_surrogates_gradient_is_torchs() -> None:
     ratio = torch.exp(normal.log_prob(done) - old.log_prob(done))
     assert ratio.min() < 1.0 - clip and ratio.max() > 1.0 + clip, "some are clipped"
     least = torch.minimum(ratio * better, ratio.clamp(1.0 - clip, 1.0 + clip) * better)
-    student.zero_grad()
-    (-(least * torch.from_numpy(running)).sum() / running.size).backward()
-    expected = [parameter.grad.clone() for parameter in student.parameters()]
+    loss = -(least * torch.from_numpy(running)).sum() / running.size
+    expected = torch.autograd.grad(loss, list(student.parameters()))
     divergence = torch.distributions.kl_divergence(old, normal)[torch.from_numpy(running)].mean()
     surrogate = Surrogate(student)
     found, clipped, _ = surrogate.of(
@@ -149,29 +148,34 @@ def test_what_earns_more_becomes_likelier(begun: str, tmp_path: Path) -> None:
     assert np.mean(duties) > before + 0.02
 
 
-def test_a_run_ends_as_one_that_was_never_stopped(begun: str, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_ends_as_one_that_was_not(
+    begun: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = replace(SMALL, begin=begun)
     whole = Reinforcement(settings, tmp_path / "whole")
     whole.run()
-    Reinforcement(replace(settings, rounds=2), tmp_path / "parts")._resume()
-    first = Reinforcement(settings, tmp_path / "parts")
-    first.settings = replace(settings, rounds=4)
-    for number in range(2):
-        practised = first._drive(number)
-        advantages, returns = first._judged(practised)
-        first._learn_worths(number, practised, returns)
-        if number >= settings.critic_rounds:
-            first._learn(number, practised, advantages)
-        first.round = number + 1
-    first.save()
-    Reinforcement(settings, tmp_path / "parts").run()
+    stopped = Reinforcement(settings, tmp_path / "parts")
+    with monkeypatch.context() as patch:
+        drive = stopped._drive
+
+        def killed(number: int) -> Practised:
+            if number == 3:
+                raise KeyboardInterrupt
+            return drive(number)
+
+        patch.setattr(stopped, "_drive", killed)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.run()
+    # The last checkpoint is that after two rounds.
+    resumed = Reinforcement(settings, tmp_path / "parts")
+    assert resumed.round == 2
+    resumed.run()
     one, _, rounds = read_reinforced(tmp_path / "whole")
     other, read, _ = read_reinforced(tmp_path / "parts")
     assert rounds == 4 and read["begin"] == begun
     for name in vars(one):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    learnt = Reinforcement(replace(settings, rounds=0), tmp_path / "not begun").student
-    assert (acting(learnt).weight != one.weight).any()
+    assert (read_any(Path(begun)).weight != one.weight).any()
     curve = [json.loads(line) for line in (tmp_path / "whole" / CURVE).read_text().splitlines()]
     assert [row["round"] for row in curve] == [0, 1, 2, 3]
     assert ["change" in row for row in curve] == [False, True, True, True]
