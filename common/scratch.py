@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -12,10 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import room_at, unwritable
 from sparsectl.common.interruption import signals_held_back
 
 _START: Final = "sparsectl-tmp-"
 _NAME: Final = re.compile(rf"{_START}[a-z]+-[a-z0-9_]{{8}}")
+
+LITTLE: Final = 2**20
+"""Bytes of a disk that has no more than these is what a write has found full."""
 
 
 @contextmanager
@@ -29,6 +35,7 @@ def scratch_folder(kind: str) -> Iterator[Path]:
         kind: what the folder is for, in lower-case letters; it becomes part of the folder's name.
 
     Raises:
+        UserError: its disk is full.
         OSError: there is no folder for temporary files, or it cannot be written.
     """
     _remove_abandoned()
@@ -44,12 +51,22 @@ def scratch_folder(kind: str) -> Iterator[Path]:
                 folder.with_name(f"{_START}{kind}-{folder.name.rpartition('-')[2]}")
             )
         yield folder
+    except OSError as error:  # a write that finds no room does not say where
+        if error.errno != errno.ENOSPC or error.filename is not None or _has_room():
+            raise
+        raise UserError(
+            unwritable(folder or Path(tempfile.gettempdir()), error, "TMPDIR")
+        ) from error
     finally:
         with signals_held_back():
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _has_room() -> bool:
+    return room_at(Path(tempfile.gettempdir())) > LITTLE
 
 
 def _remove_abandoned() -> None:

@@ -28,6 +28,7 @@ from sparsectl.command_line.config import (
 )
 from sparsectl.command_line.former_names import FORMER_RESULTS, in_words
 from sparsectl.common.errors import Stopped, UserError
+from sparsectl.common.files import FULL, FULL_DISK
 from sparsectl.common.interruption import Ending, Terminated, ended_at_once, ended_by_exception
 from sparsectl.firmware_host.config import BenchConfig, BuildConfig, FlashConfig
 from sparsectl.hil.campaign.config import TrialCommand
@@ -232,6 +233,8 @@ def _code_and_line(error: BaseException) -> tuple[int, str]:
         return MISTAKE, lacking
     said = " ".join(str(error).split()) or "no message"
     if isinstance(error, OSError):
+        if error.errno in FULL and error.filename is None:  # a write does not say where it failed
+            said = f"{error.strerror} ({FULL_DISK})"
         return MISTAKE, f"the system refuses: {said}; mend that and run it again"
     return DEFECT, (
         f"a defect of sparsectl ({type(error).__name__}: {said[:300]}); nothing is wrong with your "

@@ -18,6 +18,7 @@ from onnx.external_data_helper import (
 )
 
 from sparsectl.common.errors import UserError
+from sparsectl.export.source.branches import with_branches_taken
 from sparsectl.export.source.cut import leading_to
 from sparsectl.export.source.float64 import Float64Graph
 from sparsectl.export.source.normaliser import normalised_value
@@ -90,7 +91,6 @@ class OnnxSource:
         self._model = leading_to(path, *self._results)
         self.data_sha256 = _hashes_of_data(self._model, folder)
         _load_data(self._model, folder)
-        self._plain = unfused(self._model)
         names = {tensor.name for tensor in self._model.graph.initializer}
         inputs = [value for value in self._model.graph.input if value.name not in names]
         read = {value.name for value in self._model.graph.input}
@@ -104,7 +104,8 @@ class OnnxSource:
         ]
         size = sum(state.size for state in self._states)
         self._layout: Layout = layout_of(inputs, self._observation_size - size, states)
-        widths = [size for tensor in self._model.graph.initializer for size in tensor.dims]
+        self._plain = unfused(self._with_branches_taken())
+        widths = [size for tensor in self._plain.graph.initializer for size in tensor.dims]
         widest = max([self._observation_size, self._action_size, *widths])
         self._step = int(np.clip(BATCH_VALUES // widest, 1, MOST_ROWS))
         self._runner = self._first_that_runs()
@@ -204,6 +205,14 @@ class OnnxSource:
             else:
                 return runner
         raise UserError(f"nothing here can run it ({'; '.join(reasons)}); export it again")
+
+    def _with_branches_taken(self) -> ModelProto:
+        try:
+            with np.errstate(all="ignore"):
+                zeros = self._layout.feeds(self._zeros(self._layout.rows or 1))
+                return with_branches_taken(self._model, zeros)
+        except Exception:  # onnx's reference lacks what leads to a condition: it stays an If
+            return self._model
 
     def _in_float64(self) -> Float64Graph | None:
         self._together64 = False

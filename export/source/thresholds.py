@@ -16,6 +16,9 @@ from sparsectl.policy.activations import Float64
 MAX_MARGINS = 256
 """Most margins per graph; of more, this many at even distances are used."""
 
+SIZES = ("Shape", "Size")
+"""Operators whose results say nothing about the observation's numbers."""
+
 Values = list[Any]
 
 
@@ -41,7 +44,7 @@ def thresholds(model: ModelProto) -> list[Threshold]:
     held = {tensor.name for tensor in model.graph.initializer}
     observed = {value.name for value in model.graph.input} - held
     for node in model.graph.node:
-        if not observed.intersection(read_by(node)):
+        if node.op_type in SIZES or not observed.intersection(read_by(node)):
             continue
         observed.update(filter(None, node.output))
         name = f"{node.op_type} {(node.name or node.output[0])[:60]!r}"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sparsectl.common import scratch
+from sparsectl.common.errors import UserError
 from sparsectl.common.scratch import scratch_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,3 +80,17 @@ def test_only_the_folders_of_dead_processes_are_deleted(temporary: Path) -> None
             assert set(temporary.iterdir()) == {*users, link, living, mine, inner}
         assert (living / "half").is_file()
     assert all((folder / "kept").is_file() for folder in users[:2])
+
+
+def test_a_full_disk_is_named(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill() -> None:
+        with scratch_folder("mine"), open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")  # the error does not say which file
+
+    with pytest.raises(OSError, match="No space left"):  # this disk has room: it was another one
+        fill()
+    monkeypatch.setattr(scratch, "LITTLE", 2**70)
+    with pytest.raises(UserError, match="No space left.*free disk space.*TMPDIR") as error:
+        fill()
+    assert str(temporary) in str(error.value)
+    assert list(temporary.iterdir()) == []
