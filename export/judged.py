@@ -18,6 +18,12 @@ APART, APART_ROWS = 0.05, 0.5
 part the source's float32 run from its run in float64 by more than both."""
 
 
+DEFAULT_ERROR: Final = {"float32": 1e-6, "float16": 5e-3, "int16": 5e-3, "int8": 5e-2}
+"""Greatest difference from the model, relative to the action's range, by the form of a weight."""
+TRANSLATION_SHARE: Final = 1e-2
+"""The limit before encoding: a hundredth of that after it, and at least float32's 1e-6."""
+
+
 @dataclass(frozen=True)
 class Judged:
     """The comparison of one form of the policy with the source on one batch."""
