@@ -30,6 +30,7 @@ from sparsectl.policy.tasks import heads_of
 from sparsectl.training.data.dataset import Dataset, joined
 from sparsectl.training.environments.environments import make_environment, rig_of
 from sparsectl.training.environments.signals import environment_signals
+from sparsectl.training.rollouts import own_program
 from sparsectl.training.rollouts.block import Behaviour, Episode, Seed, run_block
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import Series, episode_seed
@@ -155,15 +156,16 @@ class Rollouts:
         probe.close()
         self.environment = environment
         self.workers = max(1, workers)
+        self._is_of_program = own_program.defines(environment)
         self._options = options or {}
         self._pool: ProcessPoolExecutor | None = None
         self._others: set[multiprocessing.process.BaseProcess] = set()
 
     def __enter__(self) -> Rollouts:
         self._others = set(multiprocessing.active_children())
-        self._pool = ProcessPoolExecutor(
-            self.workers, _clean_start(), _start_worker, (self.environment, self._options)
-        )
+        spec = None if self._is_of_program else own_program.spec_of(self.environment)
+        settings = (self.environment, self._options, spec)
+        self._pool = ProcessPoolExecutor(self.workers, _clean_start(), _start_worker, settings)
         return self
 
     def __exit__(
@@ -200,9 +202,10 @@ class Rollouts:
                     return
                 yield from waiting.pop(0).result()
         except BrokenProcessPool as error:
+            mend = f"; or {own_program.GUARD}" if self._is_of_program else ""
             raise UserError(
                 f"a worker process of {self.environment} died, probably for lack of memory; give "
-                "fewer --workers"
+                f"fewer --workers{mend}"
             ) from error
         finally:
             for future in waiting:
@@ -245,7 +248,8 @@ class Rollouts:
 
     def _submit(self, behaviour: Behaviour, seed: Seed, numbers: range) -> Future[list[Episode]]:
         assert self._pool is not None
-        with one_thread(), _started_without_interrupts():
+        left_out = own_program.left_out(not self._is_of_program)
+        with left_out, one_thread(), _started_without_interrupts():
             return self._pool.submit(_block, behaviour, seed, numbers)
 
 
@@ -289,8 +293,9 @@ def _started_without_interrupts() -> Iterator[None]:
 _worker_settings: tuple[str, dict[str, Any]]
 
 
-def _start_worker(environment: str, options: dict[str, Any]) -> None:
+def _start_worker(environment: str, options: dict[str, Any], spec: Any) -> None:
     global _worker_settings
+    own_program.register(spec)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
