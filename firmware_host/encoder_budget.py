@@ -1,9 +1,11 @@
 """Compare the edges of its encoders that a board can count with those of a rig at its rate limits.
 
-A board whose timers decode the encoders counts any that a rig can make. One that takes an interrupt
-for each edge has two bounds: all edges together take `edge_cycles` each of the processor, and those
-of one encoder must not come faster than it is looked at, which anything that holds interrupts off
-(`deaf_cycles`) delays. An edge that is missed is found by the firmware: ENCODER_LOST.
+A board whose timers decode the encoders counts any edge that a rig can make, but a timer that turns
+over by half its range between two looks at it reads as one that turned back. One that takes an
+interrupt for each edge has two bounds: all edges together take `edge_cycles` each of the processor,
+and those of one encoder must not come faster than it is looked at, which anything that holds
+interrupts off (`deaf_cycles`) delays. An edge that is missed is found by the firmware:
+ENCODER_LOST.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import Board
+from sparsectl.firmware_host.config_header import safety_ticks
 from sparsectl.plants.rig_constants import RigConstants
 
 
@@ -49,6 +52,7 @@ def check_encoders(board: Board, rig: RigConstants) -> EncoderBudget | None:
     Raises:
         UserError: it cannot; the line names the numbers.
     """
+    _check_counters(board, rig)
     budget = encoder_budget(board, rig)
     if budget is None:
         return None
@@ -69,6 +73,28 @@ def check_encoders(board: Board, rig: RigConstants) -> EncoderBudget | None:
             f"{mend}"
         )
     return budget
+
+
+def _check_counters(board: Board, rig: RigConstants) -> None:
+    """Check that no timer turns over by half its range before the firmware, which looks at it in
+    every control tick, gives up late ones as an overrun."""
+    if board.counter_bits is None:
+        return
+    most = 2 ** (board.counter_bits - 1) - 1
+    ticks = safety_ticks(rig)["overrun"] + 1
+    units = {
+        "base": rig.base_rate_limit / rig.base_unit,
+        "pole": rig.pole_rate_limit / rig.pole_rad,
+    }
+    for name, edges in units.items():
+        counts = round(edges * ticks * rig.period_us * 1e-6)
+        if counts > most:
+            raise UserError(
+                f"the {name}'s encoder makes {counts} edges in {ticks} control periods at its rate "
+                f"limit, and a timer of {board.name} tells {most} from as many backwards; lower "
+                "the rate limit in the rig's file to what it really does, shorten the period, or "
+                "take an encoder of fewer counts"
+            )
 
 
 def encoder_figures(budget: EncoderBudget | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from sparsectl.plants.drawing import (
 )
 from sparsectl.plants.motor import Motor
 from sparsectl.plants.rig import LINEAR, ROTARY, Rig, parse_rig
-from sparsectl.plants.rig_file import read_table
+from sparsectl.plants.rig_file import read_table, shown
 
 _NEEDED: dict[str, dict[str | None, dict[str, str]]] = {
     LINEAR: {
@@ -119,7 +119,7 @@ def _positive(own: dict[str, Any], section: str | None, key: str, path: Path) ->
     value = (own if section is None else own[section])[key]
     where = key if section is None else f"[{section}] {key}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-        raise UserError(f"{path}: {where} is {value!r}; give a number above 0")
+        raise UserError(f"{path}: {where} is {shown(value)}; give a number above 0")
     return float(value)
 
 

@@ -18,18 +18,26 @@ if TYPE_CHECKING:
 
 MOST_M: Final = 5.0
 """Greatest length of a pole, of an arm, or of a track to either side, in m."""
+LEAST_M: Final = 1e-4
 MOST_KG: Final = 50.0
+LEAST_KG: Final = 1e-7
 MOST_ARM_RAD: Final = 10 * 2.0 * math.pi
 MOST_VOLTS: Final = 1000.0
 MOST_AMPERES: Final = 1000.0
 MOST_POLE_RATE: Final = 1000.0
 """Greatest speed of a pole, in rad/s: 160 turns per second."""
+MOST_COUNTS: Final = 10**8
+"""Most encoder counts in a turn, or in a control period at a rate limit: 26 bits of a turn."""
 LEAST_COUNTS: Final = 20
 """Fewest encoder counts in a turn of the pole, or from the base's middle to its limit; coarser is
 not control."""
 MOST_START_RAD: Final = 3.1416
 """Half a turn, as it may be rounded up."""
 MOST_BIAS_RAD: Final = 0.5
+MOST_FACTOR: Final = 100.0
+"""By which a randomised number may be larger than the rig's own."""
+MOST_M_S2: Final = 1e5
+"""What a motor gives the hinge at most: ten thousand times gravity."""
 LEAST_M_S2: Final = 0.1
 """What a motor must give the hinge at most, a hundredth of gravity: less swings no pole up."""
 
@@ -62,9 +70,10 @@ def check_plausible(rig: Rig, path: Path) -> None:
     Raises:
         UserError: the number, and what is most likely wrong with it.
     """
-    for what, wrong in (*_sizes(rig), *_signs(rig), *_counts(rig), *_motor(rig), *_ranges(rig)):
-        if wrong:
-            raise UserError(f"{path}: {what}")
+    for findings in (_sizes, _signs, _counts, _motor, _ranges):
+        for what, wrong in findings(rig):  # the next ones divide by what these have found sound
+            if wrong:
+                raise UserError(f"{path}: {what}")
 
 
 Finding = tuple[str, bool]
@@ -87,6 +96,14 @@ def _sizes(rig: Rig) -> list[Finding]:
             for k, v in lengths.items()
         ),
         *(
+            (f"{k} is {v:g}; give it in m, at least {LEAST_M:g}", 0 < v < LEAST_M)
+            for k, v in lengths.items()
+        ),
+        *(
+            (f"{k} is {v:g}; give it in kg, at least {LEAST_KG:g}", 0 < v < LEAST_KG)
+            for k, v in masses.items()
+        ),
+        *(
             (f"{k} is {v:g}; give it in kg, at most {MOST_KG:g}", v > MOST_KG)
             for k, v in masses.items()
         ),
@@ -105,6 +122,7 @@ def _sizes(rig: Rig) -> list[Finding]:
 
 def _signs(rig: Rig) -> list[Finding]:
     motor = rig.motor
+    own = {"stall_current_a": motor.stall_current_a} if isinstance(motor, Motor) else {}
     dead = "dead_zone_v" if isinstance(motor, Motor) else "dead_zone_a"
     values = {
         # what identification puts here may take back some of a back-EMF that the file has too large
@@ -114,6 +132,7 @@ def _signs(rig: Rig) -> list[Finding]:
         "[pole] viscous_friction": rig.pole.viscous_friction,
         "[pole] coulomb_friction": rig.pole.coulomb_friction,
         f"[motor] {dead}": getattr(motor, dead),
+        **{f"[motor] {name}": value for name, value in own.items()},
         **{f"[start] {field.name}": getattr(rig.start, field.name) for field in fields(rig.start)},
     }
     return [(f"{k} is {v:g}; it must be 0 or more", v < 0) for k, v in values.items()]
@@ -123,8 +142,11 @@ def _counts(rig: Rig) -> list[Finding]:
     base, pole = rig.base, rig.pole
     slow = base.velocity_scale * 1000 < base.rate_limit
     slow |= pole.velocity_scale * 1000 < pole.rate_limit
+    fast = base.velocity_scale > base.rate_limit * 1000
+    fast |= pole.velocity_scale > pole.rate_limit * 1000
     there = base.limit / abs(base.unit_per_count)
     step = base.rate_limit * rig.period_s / abs(base.unit_per_count)
+    turned = pole.rate_limit * rig.period_s * abs(pole.counts_per_turn) / (2 * math.pi)
     fall = math.sqrt(pole.moment_kgm * GRAVITY / pole.inertia_kgm2)
     return [
         (
@@ -132,6 +154,7 @@ def _counts(rig: Rig) -> list[Finding]:
             not 0.0005 <= rig.period_s <= 1,
         ),
         ("a velocity_scale is below a thousandth of its rate_limit; give a usual speed", slow),
+        ("a velocity_scale is above a thousand times its rate_limit; give a usual speed", fast),
         (
             f"[base] unit_per_count is {base.unit_per_count:g}, which makes {there:.2g} counts of "
             f"the limit of {base.limit:g}, {LEAST_COUNTS} are needed; give {base.unit} a count",
@@ -140,6 +163,20 @@ def _counts(rig: Rig) -> list[Finding]:
         (
             f"[pole] counts_per_turn is {pole.counts_per_turn:g}; give at least {LEAST_COUNTS}",
             abs(pole.counts_per_turn) < LEAST_COUNTS,
+        ),
+        (
+            f"[pole] counts_per_turn is {pole.counts_per_turn:g}; give at most {MOST_COUNTS:,}",
+            abs(pole.counts_per_turn) > MOST_COUNTS,
+        ),
+        (
+            f"[base] unit_per_count is {base.unit_per_count:g}, {step:.2g} counts in a control "
+            f"period at the rate_limit; give {base.unit} a count, {MOST_COUNTS:,} counts at most",
+            max(step, there) > MOST_COUNTS,
+        ),
+        (
+            f"[pole] rate_limit is {pole.rate_limit:g} rad/s, {turned:.2g} counts in a control "
+            f"period; give a rate_limit, counts_per_turn or period_s of {MOST_COUNTS:,} at most",
+            turned > MOST_COUNTS,
         ),
         (
             f"[base] rate_limit is {base.rate_limit:g}, {step:.2g} counts in a control period, "
@@ -198,6 +235,11 @@ def _motor(rig: Rig) -> list[Finding]:
             0 < effort <= rig.base.coulomb_friction,
         ),
         (
+            f"the motor accelerates the base with {fastest:.2g} m/s^2, above {MOST_M_S2:g}: a mass "
+            f"is too small, or its effort too large; give kg{' m^2' * rig.is_rotary} and SI",
+            fastest > MOST_M_S2,
+        ),
+        (
             f"the motor accelerates the base with {fastest:.2g} m/s^2 at most, {LEAST_M_S2:g} are "
             f"needed: {heavy}, or its effort too small; give kg{' m^2' * rig.is_rotary} and SI",
             0 < fastest < LEAST_M_S2,
@@ -219,6 +261,8 @@ def _ranges(rig: Rig) -> list[Finding]:
             found.append(
                 (f"{name}; give shares of a period, 0 to below 1", not 0 <= low <= high < 1)
             )
+        elif high > MOST_FACTOR:
+            found.append((f"{name}; give at most {MOST_FACTOR:g}", True))
         elif field.name in positive:
             found.append((f"{name}; a factor must be above 0", low <= 0))
         else:

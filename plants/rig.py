@@ -13,7 +13,7 @@ from sparsectl.plants.motor import MOTORS, CurrentMotor, Motor
 from sparsectl.plants.plausible import check_plausible
 from sparsectl.plants.pole_pull import pole_pull
 from sparsectl.plants.rig_constants import RigConstants, wrong_duties
-from sparsectl.plants.rig_file import number, read_table, span, whole_number
+from sparsectl.plants.rig_file import number, read_table, shown, span, whole_number
 
 RIGS_FOLDER = Path(__file__).parent / "rigs"
 
@@ -277,7 +277,7 @@ def _motor(table: Any, path: Path) -> Motor | CurrentMotor:
 
 def _section(kind: type[Section], table: Any, name: str, path: Path) -> Section:
     if not isinstance(table, dict):
-        raise UserError(f"{path}: {name} is {table!r}; make it a table, [{name}]")
+        raise UserError(f"{path}: {name} is {shown(table)}; make it a table, [{name}]")
     known = {field.name for field in fields(kind)}
     needed = {field.name for field in fields(kind) if field.default is MISSING}
     _check_keys(table, known, needed, f"{path} [{name}]")

@@ -107,7 +107,7 @@ def wrong_duties(duties: Any, max_duty: float) -> str | None:
     if not isinstance(duties, list | tuple):
         return f"are {duties!r}; give a list such as [-0.6, 0.0, 0.6]"
     for duty in duties:
-        if isinstance(duty, bool) or not isinstance(duty, int | float) or not math.isfinite(duty):
+        if isinstance(duty, bool) or not isinstance(duty, int | float) or not abs(duty) < math.inf:
             return f"hold {duty!r}; give finite numbers"
         if abs(duty) > max_duty:
             return f"hold {duty!r}, beyond max_duty, {max_duty!r}, which a board clips to; mend one"

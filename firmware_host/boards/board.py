@@ -71,6 +71,10 @@ class Board(ToolChain, Protocol):
         edges, or there are none."""
 
     @property
+    def counter_bits(self) -> int | None:
+        """The width of the timers that count the encoders' edges; None: no timer does."""
+
+    @property
     def deaf_cycles(self) -> int:
         """The most cycles for which anything else delays the interrupt of an edge."""
 

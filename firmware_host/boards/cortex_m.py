@@ -21,6 +21,9 @@ STM32F4_WATCHDOG: Final = Watchdog(
     most_counts=4095,
 )
 
+STM32F4_COUNTER_BITS: Final = 16
+"""What the firmware reads of a timer that counts edges; some of them have 32."""
+
 
 def link_flags(port: Path) -> tuple[str, ...]:
     """Return the flags for linking, with the sections that all of these boards have."""

@@ -30,6 +30,7 @@ class HostBoard:
     """It has one, in software: ports/host/watchdog.c."""
     second_clock: str = "CLOCK_MONOTONIC_RAW"
     edge_cycles: int | None = None
+    counter_bits: int | None = None
     deaf_cycles: int = 0
     baud: int = 230_400
     images: tuple[str, ...] = ()

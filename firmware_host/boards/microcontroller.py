@@ -36,6 +36,7 @@ class Microcontroller:
     watchdog: Watchdog | None = None
     second_clock: str = ""
     edge_cycles: int | None = None
+    counter_bits: int | None = None
     deaf_cycles: int = 0
     shared: tuple[Path, ...] = ()
     """Sources of ports/common/ that it takes beside the port for all microcontrollers."""

@@ -7,6 +7,7 @@ from typing import Final
 from sparsectl.firmware_host.boards.cortex_m import (
     STARTUP,
     STM32F4,
+    STM32F4_COUNTER_BITS,
     STM32F4_WATCHDOG,
     SYSTICK,
     link_flags,
@@ -30,6 +31,7 @@ NUCLEO_F446RE: Final = Microcontroller(
     baud=230_400,
     watchdog=STM32F4_WATCHDOG,
     second_clock="timer 5, of the same crystal",
+    counter_bits=STM32F4_COUNTER_BITS,
     shared=(*STARTUP, SYSTICK, *STM32F4),
     link_flags=link_flags(_PORT),
     images=("bin",),

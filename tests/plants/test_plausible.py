@@ -27,6 +27,9 @@ def changed(name: str, section: str, key: str, value: Any, folder: Path) -> Path
     return path
 
 
+HUGE = 10**400
+"""Beyond what a float holds."""
+
 ABSURD = [
     (CART, "", "period_s", 10, "period_s is 10; give it in s"),
     (CART, "", "frames", 1.5, "frames is 1.5; give a whole number"),
@@ -61,6 +64,19 @@ ABSURD = [
     (ARM, "base", "length_m", 85.0, "length_m is 85; give it in m"),
     (ARM, "base", "rotor_inertia", 4.6, "rotor_inertia is 4.6, or its effort too small"),
     (ARM, "base", "unit_per_count", 0.176, "11 counts of the limit"),
+    (CART, "pole", "length_m", 1e300, "length_m is 1e+300; give a number within"),
+    (CART, "pole", "length_m", HUGE, "length_m is 1000"),
+    (CART, "", "frames", HUGE, "frames is 1000"),
+    (CART, "randomisation", "supply_factor", [1, HUGE], "[randomisation] supply_factor is 1000"),
+    (CART, "pole", "length_m", 1e-300, "length_m is 1e-300; give it in m, at least 0.0001"),
+    (ARM, "base", "length_m", 1e-30, "length_m is 1e-30; give it in m, at least 0.0001"),
+    (CART, "base", "mass_kg", 1e-30, "mass_kg is 1e-30; give it in kg, at least 1e-07"),
+    (CART, "pole", "counts_per_turn", 2.0e8, "2e+08; give at most 100,000,000"),
+    (CART, "base", "unit_per_count", 1e-10, "is 1e-10, 4e+08 counts in a control period"),
+    (CART, "base", "velocity_scale", 1e6, "above a thousand times its rate_limit"),
+    (CART, "motor", "effort_per_volt", 1e6, "a mass is too small, or its effort too large"),
+    (CART, "motor", "stall_current_a", -1.4, "stall_current_a is -1.4; it must be 0 or more"),
+    (CART, "randomisation", "pole_length_factor", [1.0, 1e6], "give at most 100"),
 ]
 
 

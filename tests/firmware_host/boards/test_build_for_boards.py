@@ -16,6 +16,8 @@ from sparsectl.export.pipeline import export_policy
 from sparsectl.firmware_host.boards import BOARDS, Board
 from sparsectl.firmware_host.boards.arduino_uno import ARDUINO_UNO
 from sparsectl.firmware_host.boards.hifive1 import HIFIVE1
+from sparsectl.firmware_host.boards.microcontroller import Microcontroller
+from sparsectl.firmware_host.boards.nucleo_f446re import NUCLEO_F446RE
 from sparsectl.firmware_host.boards.stm32f405 import STM32F405
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.firmware_host.config import FlashConfig
@@ -105,6 +107,22 @@ def test_an_encoder_that_the_board_cannot_follow_is_refused(
         build_firmware(easy, "arduino-uno", replace(rig, **changes), tmp_path / "out", measure=True)
     assert not (tmp_path / "out").exists()
     assert check_encoders(STM32F405, replace(rig, **changes)) is None  # whose timers count them
+
+
+@pytest.mark.parametrize("board", [STM32F405, NUCLEO_F446RE])
+@pytest.mark.parametrize("name", ["base", "pole"])
+def test_a_timer_that_turns_over_between_two_ticks_is_refused(
+    board: Microcontroller, name: str, rig: RigConstants
+) -> None:
+    """By half its range, it would read as one that turned back: 16 bits, in six periods."""
+    unit = {"base": "base_unit_per_count", "pole": "pole_rad_per_count"}[name]
+    limit = {"base": rig.base_rate_limit, "pole": rig.pole_rate_limit}[name]
+    largest = limit * 6 * rig.period_us * 1e-6 / 32_767
+    assert check_encoders(board, replace(rig, **{unit: 1.001 * largest})) is None
+    with pytest.raises(
+        UserError, match=f"the {name}'s encoder makes 32.* tells 32767 from as many"
+    ):
+        check_encoders(board, replace(rig, **{unit: 0.999 * largest}))
 
 
 def test_more_edges_than_the_processor_has_cycles_for_are_refused(rig: RigConstants) -> None:
