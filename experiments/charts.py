@@ -62,7 +62,7 @@ def figures(results: Results, found: Sequence[Summary]) -> Iterator[tuple[str, s
             yield f"pareto_{size}", caption, _pareto(results, size, label)
     if results.curves:
         yield "teachers", _TEACHERS, _teachers(results)
-    if any(len(steps) > 1 for steps in results.stages.values()):
+    if any(len(steps) > 1 for steps in _compared_stages(results).values()):
         yield "stages", _STAGES, _stages(results)
 
 
@@ -237,19 +237,28 @@ def _curve(path: Path) -> dict[int, float]:
         ) from error
 
 
+def _compared_stages(results: Results) -> dict[tuple[str, str, int], list[dict[str, Any]]]:
+    """Return the stages whose students were compared with their teacher, of runs that have any."""
+    found = {
+        key: [step for step in steps if step.get("difference") is not None]
+        for key, steps in results.stages.items()
+    }
+    return {key: steps for key, steps in found.items() if steps}
+
+
 @_styled()
 def _stages(results: Results) -> Figure:
-    environments = list(dict.fromkeys(environment for environment, *_ in results.stages))
+    stages = _compared_stages(results)
+    environments = list(dict.fromkeys(environment for environment, *_ in stages))
     figure, panels = _panels(len(environments), 2.8)
     for axes, environment in zip(panels, environments, strict=True):
         for i, method in enumerate(results.methods):
             runs = [
                 steps
-                for (name, of, _), steps in results.stages.items()
+                for (name, of, _), steps in stages.items()
                 if (name, of) == (environment, method)
             ]
-            compared = [[s for s in steps if s.get("difference") is not None] for steps in runs]
-            for number, shown in enumerate(filter(None, compared)):
+            for number, shown in enumerate(runs):
                 axes.plot(
                     [step["kept_weights"] for step in shown],
                     [step["difference"] for step in shown],

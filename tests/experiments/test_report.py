@@ -223,3 +223,22 @@ def test_single_runs_have_no_interval(sweep: Path) -> None:
     found = summaries(results)
     assert {each.runs for each in found} == {1, 2}
     assert all(each.mean_interval is None and each.iqm_interval is None for each in found)
+
+
+def test_stages_that_were_not_compared_with_the_teacher_are_no_empty_chart(sweep: Path) -> None:
+    def stages() -> list[str] | None:
+        results = read_results(sweep)
+        drawn = {name: figure for name, _, figure in figures(results, summaries(results))}
+        return [each.get_title() for each in drawn["stages"].axes] if "stages" in drawn else None
+
+    def forget(pattern: str) -> None:
+        for path in sweep.glob(f"tasks/distill-{pattern}/done.json"):
+            said = json.loads(path.read_text())
+            said["result"]["steps"] = [{**s, "difference": None} for s in said["result"]["steps"]]
+            path.write_text(json.dumps(said))
+
+    assert stages() == ["cart", "hopper"]
+    forget("hopper-*")
+    assert stages() == ["cart"]
+    forget("cart-*")
+    assert stages() is None
