@@ -112,7 +112,7 @@ def _ceiling(words: Words, controller: float, own: float) -> str:
         f"{controller:.2f}"
     )
     if controller < 0.95 * own:
-        return f"{said}, so that no student of it reaches the own teacher's {own:.2f}."
+        return f"{said}, so that no student by imitation alone reaches the own teacher's {own:.2f}."
     return f"{said} over 10 s, and the own teacher {own:.2f} over its episodes."
 
 

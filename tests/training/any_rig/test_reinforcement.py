@@ -15,7 +15,7 @@ pytest.importorskip("numba")
 import torch
 
 from sparsectl.common.errors import UserError
-from sparsectl.plants.drawing import draw_rig
+from sparsectl.plants.drawing import draw_rig, families
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.training.any_rig.acting import CONSTANTS, SIGNALS, Acting
 from sparsectl.training.any_rig.critic import MOTION, NUMBERS, Critic, Seen
@@ -113,8 +113,9 @@ def test_advantages_are_those_of_the_returns_if_all_rewards_are_looked_at(
     assert not advantages[3:, 1].any()
 
 
-def test_a_critic_sees_the_motion_and_the_numbers_of_each_unit() -> None:
-    rigs = [draw_rig("cartpole", k) for k in range(40)]
+@pytest.mark.parametrize("family", families())
+def test_a_critic_sees_the_motion_and_the_numbers_of_each_unit(family: str) -> None:
+    rigs = [draw_rig(family, k) for k in range(40)]
     episodes = PendulumEpisodes(rigs, range(40), start="uniform")
     seen_of = Seen(ModelBased(rigs, episodes.parameters))
     state = np.ones((40, UNITS), np.float32)
