@@ -53,6 +53,7 @@ def test_one_that_sees_images_plays_far_better_than_chance(name: str, least: flo
         *("minatar_breakout", "minatar_space_invaders", "minatar_freeway"),
         *("minatar_asterix", "minatar_seaquest"),
         *("hopper", "hopper_medium", "halfcheetah", "halfcheetah_medium"),
+        *("walker2d", "walker2d_medium"),
     ],
 )
 def test_its_origin_stands_beside_it(name: str) -> None:
