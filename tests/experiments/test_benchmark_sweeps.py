@@ -11,7 +11,7 @@ from sparsectl.experiments.plan import plan_of
 from sparsectl.experiments.sweep_file import read_sweep
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-RUNS = {"ablations": 57, "failures": 5, "hardware": 21, "methods": 55, "mujoco": 56}
+RUNS = {"ablations": 57, "failures": 5, "hardware": 21, "methods": 55, "mujoco": 60}
 """Of one seed."""
 
 
