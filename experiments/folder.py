@@ -83,11 +83,14 @@ class Folder:
             "on with this file"
         )
 
-    def done(self, name: str) -> JSON | None:
+    def done(self, name: str, *, needs_files: bool = True) -> JSON | None:
         """Return the result of a finished task; None: it is not finished.
 
+        needs_files: False, where the result alone is read: datasets may be removed for their size.
+
         Raises:
-            UserError: a file that it made is gone or was changed, or the record of it is damaged.
+            UserError: a file that it made was changed, or is gone and needed; or the record of it
+                is damaged.
         """
         path = self.tasks / name / DONE
         if not path.exists():
@@ -97,7 +100,7 @@ class Folder:
             raise _damaged(path)
         for relative, about in found["files"].items():
             file = self.tasks / name / relative
-            if not _is_as_made(file, about):
+            if not _is_as_made(file, about) and (needs_files or file.exists()):
                 state = "was changed" if file.exists() else "is gone"
                 raise UserError(
                     f"{file} {state} since the sweep made it; remove the folder {file.parent} and "
@@ -285,5 +288,5 @@ def results_of(path: Path) -> Iterator[tuple[JSON, dict[str, JSON]]]:
             names["teacher"] = run["teacher"]
         for name in names.values():
             if name not in known:
-                known[name] = folder.done(name)
+                known[name] = folder.done(name, needs_files=False)
         yield run, {kind: found for kind, name in names.items() if (found := known[name])}

@@ -200,6 +200,20 @@ def test_a_damaged_folder_is_told_by_its_file(
     assert not (sweep / "report.html").exists()
 
 
+def test_a_dataset_may_be_gone_but_not_another(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Datasets are large, and a report reads none."""
+    task = next((sweep / "tasks").glob("distill-cart*"))
+    said = json.loads((task / "done.json").read_text())
+    said["files"] = {"dataset.npz": {"bytes": 3, "sha256": "0", "modified_ns": 0}}
+    (task / "done.json").write_text(json.dumps(said))
+    assert cli.run(["report", str(sweep)]) == 0
+    (task / "dataset.npz").write_bytes(b"new")
+    assert cli.run(["report", str(sweep)]) == 2
+    assert "dataset.npz was changed since the sweep made it" in capsys.readouterr().err
+
+
 def test_a_damaged_learning_curve_is_told_by_its_file(
     sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
