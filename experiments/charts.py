@@ -300,11 +300,12 @@ def _legend(figure: Figure, panels: Sequence[Any], columns: int) -> None:
 
 
 def _plain_ticks(axes: Any) -> None:
-    """Label a logarithmic axis with whole numbers, more of them if it spans few decades."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    """Label a logarithmic axis with whole numbers, few enough to stand side by side."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     low, high = sorted(axes.get_xlim())
-    subs = (1.0,) if high / low > 150 else (1.0, 2.0, 5.0) if high / low > 5 else range(1, 10)
-    axes.xaxis.set_major_locator(LogLocator(subs=tuple(subs)))
+    subs = (1.0,) if high / low > 150 else (1.0, 2.0, 5.0)
+    narrow = MaxNLocator(4, integer=True)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs) if high / low > 5 else narrow)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
