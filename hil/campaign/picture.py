@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sparsectl.common.files import atomic_path
 from sparsectl.hil.campaign.comparison import compare
@@ -48,7 +49,10 @@ def _draw_scores(by_label: dict[str, Sequence[Outcome]], names: dict[str, str], 
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("seed")
     axes.set_ylabel("upright from the capture, share")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(  # above: scores may be anywhere between 0 and 1
+        frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0
+    )
 
 
 def _draw_comparison(
@@ -71,5 +75,6 @@ def _draw_comparison(
     axes.plot(pairs, [one.difference.value for one in shown], color="#1d2733", marker="o", ms=3)
     axes.axhspan(-margin, margin, color=GREY, alpha=0.15)
     axes.axhline(0, color=GREY, linewidth=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("pairs of trials")
     axes.set_title("score of A minus B, 95 % in all analyses together", fontsize=9, loc="left")
