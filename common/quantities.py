@@ -10,6 +10,8 @@ from tyro.constructors import PrimitiveConstructorSpec
 from sparsectl.common.errors import UserError
 
 _SUFFIXES: Final = {"": 1, "K": 1024, "M": 1024 * 1024}
+MOST: Final = 2.0**62
+"""No size is as large."""
 
 
 def bytes_from(text: str) -> int:
@@ -22,7 +24,10 @@ def bytes_from(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([KM]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if found is None:
         raise ValueError(f"{text!r} is not a size; write 8K, 1.5K or 300")
-    return int(float(found.group(1)) * _SUFFIXES[found.group(2).upper()])
+    size = float(found.group(1)) * _SUFFIXES[found.group(2).upper()]
+    if not size < MOST:
+        raise ValueError(f"{text[:60]!r} is more than any memory has; write 8K, 1.5K or 300")
+    return int(size)
 
 
 def _size(text: str) -> int:

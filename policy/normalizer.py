@@ -22,13 +22,16 @@ Array = NDArray[np.float32]
 BYTES_LIMIT = 64 * 2**20
 EPSILON, CLIP = 1e-8, 10.0
 """VecNormalize's defaults."""
+MOST = float(np.finfo(np.float32).max)
+"""The clip of what is not clipped."""
 
 SAVE = (
     "python -c \"import pickle, numpy; v = pickle.load(open('vecnormalize.pkl', 'rb')); "
     "numpy.savez('normalizer.npz', mean=v.obs_rms.mean, var=v.obs_rms.var, epsilon=v.epsilon, "
     'clip=v.clip_obs)"'
 )
-"""The command that makes the .npz from a pickle that you wrote yourself."""
+"""The command that makes the .npz from a pickle that you wrote yourself; for Dict observations,
+docs/own_policy.md has one."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,15 @@ class Normalizer:
 
     Attributes:
         mean, var: [n] float64.
-        epsilon, clip: above 0.
+        epsilon: above 0.
+        clip: above 0; one number, or [n].
         sha256: the file's, hex.
     """
 
     mean: NDArray[np.float64]
     var: NDArray[np.float64]
     epsilon: float
-    clip: float
+    clip: float | NDArray[np.float64]
     sha256: str
 
     def __call__(self, observations: Array) -> Array:
@@ -55,7 +59,8 @@ class Normalizer:
 
 
 def read_normalizer(path: Path) -> Normalizer:
-    """Read the .npz of a normaliser: `mean` and `var` [n], `epsilon` and `clip` where not default.
+    """Read the .npz of a normaliser: `mean` and `var` of an observation, `epsilon` and `clip` where
+    not default. Those of a matrix are flattened, as its observations are.
 
     Raises:
         UserError: the file is missing or foreign, or its values are not a normaliser's.
@@ -70,15 +75,23 @@ def read_normalizer(path: Path) -> Normalizer:
         raise UserError(f"{path} has no {' and no '.join(sorted(missing))}; it takes mean and var")
     mean, var = arrays["mean"], arrays["var"]
     epsilon, clip = arrays.get("epsilon", np.array(EPSILON)), arrays.get("clip", np.array(CLIP))
-    if mean.ndim != 1 or mean.shape != var.shape:
-        raise UserError(f"{path}: mean is {mean.shape}, var {var.shape}; both are a vector")
+    if mean.ndim < 1 or mean.shape != var.shape:
+        raise UserError(
+            f"{path}: mean is {mean.shape}, var {var.shape}; both have the shape of an observation "
+            "(of a Dict: docs/own_policy.md)"
+        )
     finite = np.isfinite(mean).all() and np.isfinite(var).all() and bool((var >= 0).all())
-    if not finite or epsilon.size != 1 or clip.size != 1:
-        raise UserError(f"{path}: mean and var must be finite, var not below 0, clip one number")
-    if not epsilon.item() > 0 or not clip.item() > 0:
-        raise UserError(f"{path}: epsilon is {epsilon.item()}, clip {clip.item()}; both are over 0")
+    if not finite or epsilon.size != 1 or clip.size not in (1, mean.size):
+        raise UserError(
+            f"{path}: mean and var must be finite, var not below 0, epsilon one number, clip one "
+            f"number or {mean.size}"
+        )
+    if not epsilon.item() > 0 or not (clip > 0).all():
+        raise UserError(f"{path}: epsilon is {epsilon.item()}, clip {clip.min()}; both are over 0")
+    limit = np.minimum(clip, MOST).reshape(-1)
+    said = float(limit[0]) if limit.size == 1 else limit
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Normalizer(mean, var, float(epsilon.item()), float(clip.item()), digest)
+    return Normalizer(mean.reshape(-1), var.reshape(-1), float(epsilon.item()), said, digest)
 
 
 def _arrays(path: Path) -> dict[str, NDArray[np.float64]]:

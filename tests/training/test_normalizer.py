@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Dict, flatten
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -25,6 +28,7 @@ from sparsectl.training.rollouts.evaluate import evaluate
 from sparsectl.training.teachers.quiet_logger import quietened
 
 ENV = "Pendulum-v1"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -135,7 +139,7 @@ GOOD = {"mean": np.zeros(3), "var": np.ones(3)}
         (GOOD | {"mean": np.full(3, np.nan)}, "must be finite"),
         (GOOD | {"epsilon": np.array(0.0)}, "both are over 0"),
         (GOOD | {"clip": np.array(-1.0)}, "both are over 0"),
-        (GOOD | {"clip": np.ones(3)}, "clip one number"),
+        (GOOD | {"clip": np.ones(2)}, "clip one number or 3"),
         (GOOD | {"mean": np.array([{}, 1, 2])}, "not an npz of arrays"),
         (GOOD | {"mean": np.array(["a", "b", "c"])}, "not an npz of arrays"),
         ({"mean": np.zeros(4), "var": np.ones(4)}, "normalises 4 observations, .* takes 3"),
@@ -159,3 +163,54 @@ def test_a_pickle_is_never_decoded(tmp_path: Path) -> None:
         read_normalizer(tmp_path / "vecnormalize.npz")
     with pytest.raises(UserError, match="no normaliser at"):
         read_normalizer(tmp_path / "none.npz")
+
+
+class Parts(gymnasium.Env[Any, Any]):
+    """Parts of a Dict, or one matrix; nothing happens in it."""
+
+    action_space = Box(-1, 1, (2,))
+
+    def __init__(self, space: Any) -> None:
+        self.observation_space = space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        return self.observation_space.sample(), {}
+
+
+DICT = Dict(z=Box(-9, 9, (2,)), a=Box(-9, 9, (2, 2)), free=Box(-99, 99, (1,)))
+
+
+@pytest.mark.parametrize("space", [DICT, Box(-9, 9, (2, 3))], ids=["dict", "matrix"])
+def test_normalisers_of_parts_and_matrices(space: Any, tmp_path: Path) -> None:
+    keys = {"norm_obs_keys": ["z", "a"]} if space is DICT else {}
+    vector = VecNormalize(DummyVecEnv([lambda: Parts(space)]), clip_obs=1.5, **keys)
+    random = np.random.default_rng(0)
+    statistics = vector.obs_rms.values() if space is DICT else [vector.obs_rms]
+    for known in statistics:
+        known.mean = random.normal(0, 2, known.mean.shape)
+        known.var = random.uniform(0.5, 4, known.var.shape)
+    model = PPO("MultiInputPolicy" if space is DICT else "MlpPolicy", vector, device="cpu", seed=0)
+    model.save(tmp_path / "model.zip")
+    vector.save(str(tmp_path / "vecnormalize.pkl"))
+    page = (ROOT / "docs" / "own_policy.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    if space is DICT:
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+    else:
+        npz_of(tmp_path)
+    space.seed(0)
+    seen = [space.sample() for _ in range(100)]
+    rows = np.float32([flatten(space, one) for one in seen])
+    together = (
+        {key: np.stack([one[key] for one in seen]) for key in space.spaces}
+        if space is DICT
+        else np.stack(seen)
+    )
+    expected, _ = model.predict(vector.normalize_obs(together), deterministic=True)
+    asked = LoadOptions(normalizer=tmp_path / "normalizer.npz")
+    for found in (
+        load(tmp_path / "model.zip", asked).forward(rows),
+        load_acting(tmp_path / "model.zip", asked).act(rows),
+    ):
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert space is not DICT or np.abs(rows).max() > 10  # of the part that is left as it is

@@ -58,3 +58,10 @@ def test_sizes(text: str, size: int) -> None:
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         bytes_from(text)
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "1" + "0" * 15 + "M"])
+def test_sizes_beyond_any_memory(text: str) -> None:
+    with pytest.raises(ValueError, match="more than any memory has") as error:
+        bytes_from(text)
+    assert len(str(error.value)) < 150
