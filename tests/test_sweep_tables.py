@@ -13,6 +13,7 @@ from sparsectl.common.files import write_json
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import sweep_results  # noqa: E402
 import sweep_tables  # noqa: E402
 
 
@@ -46,6 +47,20 @@ def test_a_row_is_the_mean_of_its_seeds(tmp_path: Path, monkeypatch: pytest.Monk
     assert first == start
     assert second == "| b | 33 (3.30%) | 36 (3.27%) | 132 | 1 | 500 | 25.0% | 25.0% |"
     assert "1 runs of the file are not finished" in note and "Revision abc" in note
+
+
+def test_results_are_added_to_those_of_before() -> None:
+    """A run that both have counts once, as it is now."""
+    before = {"rows": [row("a", 0, 900, 30), row("c", 0, 700, 30)], "teachers": {"Walker2d-v5": 1}}
+    found = {"rows": [row("a", 0, 1000, 30)], "teachers": {"Hopper-v5": 2}, "ran_at": "new"}
+    found["unfinished"] = ["Hopper-v5, c, seed 0", "Hopper-v5, c, seed 1"]
+    both = sweep_results.added(found, before | {"unfinished": [], "ran_at": "old, new"})
+    assert [(each["method"], each["return_mean"]) for each in both["rows"]] == [
+        ("a", 1000),
+        ("c", 700),
+    ]
+    assert both["unfinished"] == ["Hopper-v5, c, seed 1"] and both["ran_at"] == "old, new"
+    assert set(both["teachers"]) == {"Hopper-v5", "Walker2d-v5"}
 
 
 def test_an_ablation_is_compared_seed_by_seed(
