@@ -202,7 +202,12 @@ def _array(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...]) -
     with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is told
         values = array.astype(np.float32, copy=False)
     if not np.isfinite(values).all():
-        row = int(np.argwhere(~np.isfinite(values))[0][0])
+        place = tuple(np.argwhere(~np.isfinite(values))[0])
+        row, given = int(place[0]), array[place]
+        if np.isfinite(given):
+            raise UserError(
+                f"{path}: `{name}` has {given:g} in row {row}, beyond float32; scale or remove it"
+            )
         mend = "remove it"
         if name in VALUES and not np.isnan(values).any() and not (values == np.inf).any():
             mend = "give choices that are masked a value far below the others, such as -1e8"

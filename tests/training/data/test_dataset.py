@@ -138,6 +138,10 @@ def set_array(name: str, array: Any) -> Callable[[dict[str, Any]], None]:
     [
         (set_value("observations", np.nan), "`observations` has NaN or infinity, first in row 5"),
         (set_value("rewards", np.inf), "`rewards` has NaN"),
+        (
+            set_array("rewards", np.full(60, -1e300)),
+            "`rewards` has -1e.300 in row 0, beyond float32; scale",
+        ),
         (set_value("actions", 3), "`actions` has 3 in row 5, column 0; its bounds are -1 to 1"),
         (lambda arrays: arrays.pop("rewards"), "no array `rewards`"),
         (set_array("actions", np.zeros((60, 2))), r"`actions` has shape \(60, 2\)"),
