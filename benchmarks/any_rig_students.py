@@ -113,7 +113,7 @@ def main(asked: Asked) -> None:
         folder = asked.folder / name.replace(",", "").replace(" ", "_")
         distillation = AnyRigDistillation(replace(shared, **shape), folder, label=name)
         distillation.run()
-        found = _balanced(rigs, distillation)
+        found = balanced(rigs, distillation)
         low, high = wilson(int(found.sum()), len(rigs))
         rows[name] = {
             "weights": _weights(distillation),
@@ -175,7 +175,8 @@ def _on_the_chip(student: Acting) -> dict[str, Any]:
     return best
 
 
-def _balanced(rigs: list[Any], distillation: AnyRigDistillation) -> np.ndarray:
+def balanced(rigs: list[Any], distillation: AnyRigDistillation) -> np.ndarray:
+    """Return which rigs the distillation's student swings up and balances, [rigs]."""
     parts = []
     for first in range(0, len(rigs), 250):
         block = range(first, min(first + 250, len(rigs)))

@@ -196,7 +196,7 @@ class AnyRigDistillation:
         afresh."""
         settings = self.settings
         random = np.random.default_rng([settings.seed, number, 1])
-        first = 1_000_000 * (settings.seed + 1) + number * settings.rigs
+        first = first_number(settings.seed) + number * settings.rigs
         numbers = np.arange(first, first + settings.rigs)
         # The teacher's rigs come first, those that failed before come last.
         taught = round(share * settings.rigs)
@@ -352,6 +352,11 @@ def read_student(folder: Path) -> tuple[Actor, dict[str, Any], int]:
         student = _made(AnyRigSettings(**held["settings"]))
         student.load_state_dict(held["averaged"])
         return acting(student), held["settings"], held["round"]
+
+
+def first_number(seed: int) -> int:
+    """Return the number of the first rig of a distillation; its rounds take theirs in turn."""
+    return 1_000_000 * (seed + 1)
 
 
 def drawn_rig(family: str, corner: float, number: int) -> Rig:
