@@ -193,6 +193,26 @@ def test_stuck_base(core: Core, duty: float, fault: Fault) -> None:
     assert _now(core)[1] == fault
 
 
+@pytest.mark.parametrize(
+    ("duties", "fault"),
+    [
+        ((0.55, -0.53), Fault.NONE),
+        ((0.6, -0.45), Fault.NONE),
+        ((0.6, -0.05), Fault.STUCK_BASE),
+        ((1.0, 0.0), Fault.STUCK_BASE),
+        ((0.6, 0.6, -0.6, -0.6), Fault.STUCK_BASE),
+    ],
+)
+def test_a_base_between_whose_ticks_the_duty_turns_round(
+    core: Core, duties: tuple[float, ...], fault: Fault
+) -> None:
+    """It swings between the ticks, and is at each where it was at the one before."""
+    _active(core)
+    for tick in range(10 * STUCK):
+        _tick(core, tick % 2, tick, output=duties[tick % len(duties)])
+    assert _now(core)[1] == fault
+
+
 @pytest.mark.parametrize("way", [1, -1])
 def test_a_current_that_lasts_faults(core: Core, way: int) -> None:
     _active(core)

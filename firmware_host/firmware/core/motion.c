@@ -172,12 +172,14 @@ static bool reversed_pole(struct motion *motion, const struct motion_limits *lim
     return motion->pole_answers <= -(int)WRONG_ANSWERS;
 }
 
-/* A base that is driven hard for so many ticks and stands still. A pole that swings may hold it
- * against the motor, but not for long: where it could at any of these ticks, the base must have
- * been still for twice as many. */
+/* A base that is driven hard for so many ticks and stands still. A duty that turns round at each
+ * tick drives it nowhere: what is left of such a pair is what counts. A pole that swings may hold
+ * the base against the motor, but not for long: where it could at any of these ticks, the base must
+ * have been still for twice as many. */
 static bool stuck_base(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
                        int32_t pole_step, int32_t pole_count, uint32_t periods, float duty) {
-    const float push = duty < 0.0f ? -duty : duty;
+    const float way = duty < 0.0f ? -1.0f : 1.0f;
+    const float push = least_of(way * duty, way * (duty + motion->duty));
     const bool dead = stopped_dead(&motion->base_still, &motion->base_speed, base_step,
                                    limits->base_stop, periods);
     const int32_t drift = motion->base_drift + base_step;
