@@ -181,6 +181,26 @@ def any_rig_students() -> list[str]:
     ]
 
 
+def one_or_two_policies() -> list[str]:
+    """A student for each family beside one for both."""
+    results = read_json(RESULTS / "one_or_two_policies.json")
+    budget = results["budget"]
+    lines = ["| taught | drawn cart-poles | drawn rotary pendulums |", "| --- | --- | --- |"]
+    for name, row in results["rows"].items():
+        cells = [
+            f"{each['balanced']} of {each['rigs']}, {each['low']:.1%} to {each['high']:.1%}"
+            for each in (row["cartpole"], row["furuta"])
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [
+        *lines,
+        "",
+        f"{budget['rounds']} rounds of either family, of {budget['rigs']} rigs of "
+        f"{budget['ticks']} ticks, with {budget['updates']} passes each. In each cell the rigs "
+        "that it balances and the 95 % interval of their share.",
+    ]
+
+
 def _apart(first: dict[str, Any], row: dict[str, Any]) -> tuple[str, str]:
     """How many rigs the first alone balances, and how many the other."""
     one, other = set(first["failed"]), set(row["failed"])

@@ -16,7 +16,14 @@ from typing import Any
 
 import tyro
 from advice_tables import trajectory_advice
-from any_rig_tables import adapted, any_rig, any_rig_marks, any_rig_students, drawn_trials
+from any_rig_tables import (
+    adapted,
+    any_rig,
+    any_rig_marks,
+    any_rig_students,
+    drawn_trials,
+    one_or_two_policies,
+)
 from distillation_tables import (
     gaussian_students,
     trajectory_actions,
@@ -217,6 +224,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "any_rig_marks": any_rig_marks,
     "any_furuta_marks": partial(any_rig_marks, "furuta"),
     "any_rig_students": any_rig_students,
+    "one_or_two_policies": one_or_two_policies,
     "adapted": adapted,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,
