@@ -43,7 +43,7 @@ MOVING = frozenset(
     "ScatterElements ScatterND OneHot IsNaN IsInf NonZero".split()
 )
 """Operators whose results are exact."""
-PRODUCTS = ("MatMul", "Gemm", "Conv")
+PRODUCTS = ("MatMul", "FusedMatMul", "Gemm", "Conv")
 CELLS = ("RNN", "GRU", "LSTM")
 """Operators that take sums of the input and of the state inside."""
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal")

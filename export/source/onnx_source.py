@@ -23,7 +23,7 @@ from sparsectl.export.source.cut import leading_to
 from sparsectl.export.source.float64 import Float64Graph
 from sparsectl.export.source.normaliser import normalised_value
 from sparsectl.export.source.onnx_layout import Feeds, Input, Layout, layout_of
-from sparsectl.export.source.runners import RUNNERS, Execute, Runner, reason
+from sparsectl.export.source.runners import RUNNERS, Execute, OnnxRuntime, Runner, reason
 from sparsectl.export.source.source import Normaliser
 from sparsectl.export.source.thresholds import MAX_MARGINS, flat, thresholds
 from sparsectl.export.source.unfused import unfused
@@ -31,6 +31,7 @@ from sparsectl.policy.activations import Float32, Float64
 from sparsectl.policy.onnx_file.chosen import with_choice
 from sparsectl.policy.onnx_file.output import choose_output
 from sparsectl.policy.onnx_file.prepared import prepared
+from sparsectl.policy.onnx_file.tensors import short
 from sparsectl.policy.onnx_file.ticks import tick_of
 
 BATCH_VALUES = 1_000_000
@@ -80,8 +81,8 @@ class OnnxSource:
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 
-    def _open(self, model: ModelProto, output: str | None, folder: Path, argmax: bool) -> None:
-        model = prepared(model)
+    def _open(self, given: ModelProto, output: str | None, folder: Path, argmax: bool) -> None:
+        model = prepared(given)
         chosen = choose_output([o.name for o in model.graph.output], output)
         self.output: str | None = chosen
         tick = tick_of(model, chosen, output is not None)
@@ -111,6 +112,8 @@ class OnnxSource:
         self._runner = self._first_that_runs()
         self._together = self._layout.rows is None and self._agrees(self._runner.run, 1e-3)
         self._float64 = self._in_float64()
+        if given.functions:
+            self._check_functions(with_choice(given, chosen, argmax)[0], folder)
 
     @property
     def run_by(self) -> str:
@@ -230,15 +233,37 @@ class OnnxSource:
     def _agrees(self, execute: Execute, tolerance: float) -> bool:
         """Return whether observations may be run together, which needs each to give the same as
         alone."""
-        some = np.random.default_rng(0).normal(size=(CHECKED, self._observation_size))
-        rows = (some * [[s] for s in np.geomspace(1e-2, 1e2, CHECKED)]).astype(np.float32)
+        rows = self._some()
         try:
             alone = self._actions(execute, rows, together=False)
             together = self._actions(execute, rows, together=True)
         except Exception:  # it was made for one observation
             return False
-        scale = np.max(np.abs(alone[np.isfinite(alone)]), initial=0.0)
-        return bool(np.allclose(alone, together, rtol=0, atol=tolerance * scale, equal_nan=True))
+        return _close(alone, together, tolerance)
+
+    def _check_functions(self, given: ModelProto, folder: Path) -> None:
+        """Refuse a file whose functions onnxruntime runs otherwise than as their nodes: a function
+        with the name of an operator that it knows it takes for that operator."""
+        model = leading_to(given, *self._results)
+        _load_data(model, folder)
+        try:
+            execute = OnnxRuntime(model).run
+            alone = self._actions(execute, self._some(), together=False)
+        except Exception:  # it does not run the file, or keeps a state inside
+            return
+        if not _close(alone, self._actions(self._runner.run, self._some(), together=False), 1e-3):
+            names = sorted({short(f"{f.domain}.{f.name}".strip(".")) for f in given.functions})
+            raise UserError(
+                f"onnxruntime gives other actions for the file as it is than for the nodes of its "
+                f"own functions ({', '.join(names[:4])}); it takes a function that has the name of "
+                "an operator for that operator: give it a name of its own and export again"
+            )
+
+    def _some(self) -> Float32:
+        """Return a few observations at different scales."""
+        some = np.random.default_rng(0).normal(size=(CHECKED, self._observation_size))
+        some *= np.geomspace(1e-2, 1e2, CHECKED)[:, None]
+        return some.astype(np.float32)
 
     def _zeros(self, rows: int) -> Float32:
         return np.zeros((rows, self._observation_size), np.float32)
@@ -324,6 +349,11 @@ class OnnxSource:
             with np.errstate(all="ignore"):
                 parts.append(use(execute(feeds, names), len(rows))[:count])
         return np.concatenate(parts)
+
+
+def _close(first: Float64, second: Float64, tolerance: float) -> bool:
+    scale = np.max(np.abs(first[np.isfinite(first)]), initial=0.0)
+    return bool(np.allclose(first, second, rtol=0, atol=tolerance * scale, equal_nan=True))
 
 
 def _rows(value: Any, axis: int, rows: int) -> Float64:

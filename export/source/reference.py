@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, helper
+from onnx import ModelProto, defs, helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops.op_rnn import CommonRNN
@@ -25,6 +26,32 @@ class BatchNormalization(OpRun):
         wide = (-1, *[1] * (x.ndim - 2))
         scale, bias, mean, var = (np.reshape(each, wide) for each in (scale, bias, mean, var))
         return ((scale * (x - mean) / np.sqrt(var + epsilon) + bias).astype(x.dtype),)
+
+
+class Softmax(OpRun):
+    """The operator before opset 13, where it goes over all dimensions from `axis` on together; the
+    reference goes over that one alone."""
+
+    op_domain = ""
+    op_schema = defs.get_schema("Softmax", 12, "")
+
+    def _run(self, x: Any, axis: int = 1) -> tuple[Any]:
+        rows = np.reshape(x, (math.prod(x.shape[: axis % x.ndim]), -1))
+        powers = np.exp(rows - rows.max(axis=-1, keepdims=True))
+        return (np.reshape(powers / powers.sum(axis=-1, keepdims=True), x.shape).astype(x.dtype),)
+
+
+class LogSoftmax(OpRun):
+    """The operator before opset 13, like Softmax."""
+
+    op_domain = ""
+    op_schema = defs.get_schema("LogSoftmax", 12, "")
+
+    def _run(self, x: Any, axis: int = 1) -> tuple[Any]:
+        rows = np.reshape(x, (math.prod(x.shape[: axis % x.ndim]), -1))
+        rest = rows - rows.max(axis=-1, keepdims=True)
+        found = rest - np.log(np.exp(rest).sum(axis=-1, keepdims=True))
+        return (np.reshape(found, x.shape).astype(x.dtype),)
 
 
 class RNN(CommonRNN):
@@ -70,6 +97,21 @@ class QuantizeLinear(OpRun):
             zero = np.zeros((), helper.tensor_dtype_to_np_dtype(output_dtype))
         numbers = _along(np.shape(x), axis, scale, zero, block=0 if zero is None else block_size)
         return (_quantised(x, *numbers),)
+
+
+class FusedMatMul(OpRun):
+    """onnxruntime's product of matrices, either one transposed, times a number."""
+
+    op_domain = "com.microsoft"
+
+    def _run(
+        self, a: Any, b: Any, alpha: float = 1.0, transA: int = 0, transB: int = 0, **_: Any
+    ) -> tuple[Any]:
+        first, second = (
+            np.swapaxes(each, -1, -2) if turned and np.ndim(each) > 1 else each
+            for each, turned in ((a, transA), (b, transB))
+        )
+        return (np.asarray(alpha * (first @ second)).astype(a.dtype),)
 
 
 class QGemm(OpRun):
@@ -207,15 +249,23 @@ def _number(each: Any) -> Any:
 
 NEW: tuple[type[OpRun], ...] = (
     *(BatchNormalization, RNN, DequantizeLinear, QuantizeLinear),
-    *(QGemm, QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu, MatMulNBits),
+    *(FusedMatMul, QGemm, QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu, MatMulNBits),
 )
+
+
+OLD: tuple[type[OpRun], ...] = (Softmax, LogSoftmax)
+AXIS_ALONE = 13
+"""The opset from which on Softmax and LogSoftmax go over one dimension alone."""
 
 
 def reference(model: ModelProto) -> ReferenceEvaluator:
     """Run `model`; a BatchNormalization by the mean and variance that it has, an RNN with any of
-    the activations that the exporter reads, and the operators that onnxruntime's quantisation adds.
+    the activations that the exporter reads, a Softmax by its opset, and operators that onnxruntime
+    adds.
 
     Raises:
         Exception: the reference does not know one of its operators.
     """
-    return ReferenceEvaluator(model, new_ops=list(NEW))
+    opset = max((each.version for each in model.opset_import if not each.domain), default=1)
+    old = OLD if opset < AXIS_ALONE else ()
+    return ReferenceEvaluator(model, new_ops=[*NEW, *old])

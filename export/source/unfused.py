@@ -1,5 +1,6 @@
-"""What onnxruntime joins into one node when it saves an optimised model, as ONNX's own nodes again:
-each of them rounds, and may compare, at a place that the joined one hides."""
+"""What onnxruntime joins into one node when it saves an optimised model, and scikit-learn's linear
+models, as ONNX's own nodes: each of them rounds, and may compare, at a place that the joined one
+hides."""
 
 from __future__ import annotations
 
@@ -22,13 +23,20 @@ class _Parts:
         self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         self.nodes: list[NodeProto] = []
         self.tensors: list[TensorProto] = []
-        self._stem = node.output[0]
+        self._outputs = node.output
+        self._stem = next(filter(None, node.output))
 
     def make(self, operator: str, *inputs: str, **attributes: Any) -> str:
         name = f"{self._stem}/{len(self.nodes)}"
         made = helper.make_node(operator, list(inputs), [name], name, **attributes)
         self.nodes.append(made)
         return name
+
+    def end(self, value: str, output: int) -> None:
+        """Give a value the name of one of the node's outputs, if that is used."""
+        if output < len(self._outputs) and self._outputs[output]:
+            name = self._outputs[output]
+            self.nodes.append(helper.make_node("Identity", [value], [name], name))
 
     def number(self, value: float) -> str:
         return self.constant(np.array(value, np.float32))
@@ -108,7 +116,9 @@ def _skip_rms(parts: _Parts, node: NodeProto) -> None:
 
 def _skipped(parts: _Parts, value: str, skip: str, bias: str) -> str:
     total = parts.make("Add", value, skip)
-    return parts.make("Add", total, bias) if bias else total
+    total = parts.make("Add", total, bias) if bias else total
+    parts.end(total, 3)
+    return total
 
 
 def _rms(parts: _Parts, node: NodeProto) -> None:
@@ -126,8 +136,33 @@ def _over_root_of_mean(parts: _Parts, value: str, gain: str, least: float) -> No
     parts.make("Mul", parts.make("Div", value, parts.make("Sqrt", moved)), gain)
 
 
+def _linear_regressor(parts: _Parts, node: NodeProto) -> None:
+    _sums(parts, int(parts.attributes.get("targets", 1)))
+
+
+def _linear_classifier(parts: _Parts, node: NodeProto) -> None:
+    """The scores, and as the label the index of the greatest."""
+    scores = _sums(parts, len(parts.attributes["classlabels_ints"]))
+    made = {"SOFTMAX": "Softmax", "LOGISTIC": "Sigmoid"}
+    operator = made.get(parts.attributes.get("post_transform", b"").decode())
+    label = parts.make("ArgMax", scores, axis=1, keepdims=0)
+    if operator is not None:
+        scores = parts.make(operator, scores, **({"axis": 1} if operator == "Softmax" else {}))
+    parts.end(scores, 1)
+    parts.end(label, 0)
+
+
+def _sums(parts: _Parts, count: int) -> str:
+    weight = np.array(parts.attributes["coefficients"], np.float32).reshape(count, -1)
+    sums = parts.make("MatMul", parts.given[0], parts.constant(weight.T.copy()))
+    bias = parts.attributes.get("intercepts")
+    return parts.make("Add", sums, parts.constant(np.array(bias, np.float32))) if bias else sums
+
+
 SKIP_EPSILON = 1e-12
 """Of a normalisation that is joined with a skip connection, where the node gives none."""
+OWN_OPSET = 13
+"""The opset of the nodes that are put into a file which has none of ONNX's own."""
 AXES_AS_INPUT = 18
 """The opset from which on ReduceMean takes its axes as an input."""
 
@@ -141,8 +176,10 @@ APART: dict[str, Apart] = {
     "com.microsoft.SkipLayerNormalization": _skip_normalization,
     "com.microsoft.SkipSimplifiedLayerNormalization": _skip_rms,
     "SimplifiedLayerNormalization": _rms,
+    "ai.onnx.ml.LinearRegressor": _linear_regressor,
+    "ai.onnx.ml.LinearClassifier": _linear_classifier,
 }
-"""The operators of onnxruntime that are taken apart, with their domain."""
+"""The operators that are taken apart, with their domain."""
 
 
 def unfused(model: ModelProto) -> ModelProto:
@@ -152,6 +189,8 @@ def unfused(model: ModelProto) -> ModelProto:
         return model
     copy = ModelProto()
     copy.CopyFrom(model)
+    if not any(each.domain == "" for each in copy.opset_import):
+        copy.opset_import.append(helper.make_opsetid("", OWN_OPSET))
     nodes = list(_taken_apart(copy))
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
@@ -174,6 +213,7 @@ def _taken_apart(model: ModelProto) -> Iterator[NodeProto]:
             continue
         parts = _Parts(node, opset)
         APART[_operator(node)](parts, node)
-        parts.nodes[-1].output[0] = node.output[0]
+        if node.output[0]:
+            parts.nodes[-1].output[0] = node.output[0]
         model.graph.initializer.extend(parts.tensors)
         yield from parts.nodes

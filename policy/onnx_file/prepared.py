@@ -4,16 +4,11 @@ in its default domain."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
-from onnx.checker import ValidationError
-from onnx.inliner import inline_local_functions
 
-from sparsectl.common.errors import UserError
-
-MAX_NODES = 10_000
+from sparsectl.policy.onnx_file.functions import all_nodes, inlined
 
 Limits = tuple[float | None, float | None]
 
@@ -41,9 +36,9 @@ def prepared(model: ModelProto) -> ModelProto:
     """Return the model as it is read; it computes the same for whole numbers.
 
     Raises:
-        UserError: functions that contain one another, or have too many nodes.
+        UserError: functions that cannot be replaced by their nodes.
     """
-    return _with_inputs_of_floats(_in_default_domain(_inlined(model)))
+    return _with_inputs_of_floats(_in_default_domain(inlined(model)))
 
 
 def whole_limits(model: ModelProto) -> dict[str, Limits]:
@@ -53,29 +48,6 @@ def whole_limits(model: ModelProto) -> dict[str, Limits]:
         for value in model.graph.input
         if value.type.tensor_type.elem_type in WHOLE_RANGES
     }
-
-
-def _inlined(model: ModelProto) -> ModelProto:
-    if not model.functions:
-        return model
-    bodies = {(f.domain, f.name, f.overload): f.node for f in model.functions}
-
-    @cache
-    def count(key: tuple[str, str, str]) -> int:
-        return size(bodies[key])
-
-    def size(nodes: Sequence[NodeProto]) -> int:
-        keys = ((node.domain, node.op_type, node.overload) for node in _all(nodes))
-        return sum(count(key) if key in bodies else 1 for key in keys)
-
-    try:
-        total = size(model.graph.node)
-        inlined: ModelProto = inline_local_functions(model) if total <= MAX_NODES else model
-    except (RecursionError, ValidationError) as error:
-        raise UserError("functions of its own contain one another; export it again") from error
-    if total > MAX_NODES:
-        raise UserError(f"{total} nodes; a policy has at most {MAX_NODES}")
-    return inlined
 
 
 def _in_default_domain(model: ModelProto) -> ModelProto:
@@ -90,15 +62,6 @@ def _in_default_domain(model: ModelProto) -> ModelProto:
         for each in group:
             each.domain = "" if each.domain == "ai.onnx" else each.domain
     return copy
-
-
-def _all(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
-    """Yield nodes and those of their branches."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _all(graph.node)
 
 
 def _with_inputs_of_floats(model: ModelProto) -> ModelProto:
@@ -143,4 +106,4 @@ def _moved_until_cast(graph: GraphProto, value: ValueInfoProto) -> set[str] | No
 def _inner(node: NodeProto) -> Iterator[NodeProto]:
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
-            yield from _all(graph.node)
+            yield from all_nodes(graph.node)

@@ -17,11 +17,12 @@ from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.onnx_file.action import Action, action_of
 from sparsectl.policy.onnx_file.applied import Scope, constants, leading_nodes
 from sparsectl.policy.onnx_file.chosen import with_choice
+from sparsectl.policy.onnx_file.functions import MAX_NODES
 from sparsectl.policy.onnx_file.inputs import observations
 from sparsectl.policy.onnx_file.lowering import lower
 from sparsectl.policy.onnx_file.node import Value
 from sparsectl.policy.onnx_file.output import choose_output
-from sparsectl.policy.onnx_file.prepared import MAX_NODES, Limits, prepared, whole_limits
+from sparsectl.policy.onnx_file.prepared import Limits, prepared, whole_limits
 from sparsectl.policy.onnx_file.program import Program
 from sparsectl.policy.onnx_file.state import State, state_of
 from sparsectl.policy.onnx_file.symbol import Symbol

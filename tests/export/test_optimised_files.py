@@ -119,7 +119,117 @@ def test_a_joined_node_taken_apart_is_the_same(name: str, tmp_path: Path) -> Non
 def test_every_operator_that_is_taken_apart_is_tried() -> None:
     nodes = [*(node for nodes, _ in JOINED.values() for node in nodes), *NORMALISATIONS.values()]
     tried = {f"{each.domain}.{each.op_type}".strip(".") for each in nodes}
+    tried |= {f"ai.onnx.ml.{operator}" for operator, *_ in LINEAR.values()}
     assert set(APART) <= tried
+
+
+@pytest.mark.parametrize("simple", [False, True])
+def test_the_sum_beside_a_normalisation(simple: bool, tmp_path: Path) -> None:
+    """A residual network that normalises before each block goes on with the sum itself."""
+    operator = "SkipSimplifiedLayerNormalization" if simple else "SkipLayerNormalization"
+    given = ["s", "r", "b", "c"]
+    skip = helper.make_node(operator, given, ["n", "", "", "t"], domain=MICROSOFT, epsilon=1e-3)
+    nodes = [
+        node("MatMul", ["x", "w"], "s"),
+        node("Relu", ["s"], "r"),
+        skip,
+        node("Add", ["n", "t"], "h"),
+        node("MatMul", ["h", "v"], "each"),
+        node("ReduceMean", ["each"], "action", axes=[1], keepdims=0),
+    ]
+    model = saved(tmp_path / "model.onnx", nodes, (3, 4))
+    rows = np.random.default_rng(5).normal(size=(50, 3, 4)).astype(np.float32)
+    expected = by_onnxruntime(model, rows)
+    flat = rows.reshape(50, -1)
+    exact = OnnxSource(tmp_path / "model.onnx", None, (12, 2)).exact(flat)
+    for each in (graph_of(model, tmp_path).forward(flat), exact):
+        np.testing.assert_allclose(each, expected, rtol=1e-4, atol=1e-4)
+
+
+NUMBERS = [round(float(x), 3) for x in np.random.default_rng(7).normal(size=12)]
+LABELS = {"classlabels_ints": [0, 1, 2], "intercepts": [0.1, -0.2, 0.3]}
+LINEAR: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "regressor": ("LinearRegressor", "s", {"targets": 3, "intercepts": [0.1, -0.2, 0.3]}),
+    "regressor, no bias": ("LinearRegressor", "s", {"targets": 3}),
+    "scores": ("LinearClassifier", "s", LABELS),
+    "softmax": ("LinearClassifier", "s", {**LABELS, "post_transform": "SOFTMAX"}),
+    "sigmoid": ("LinearClassifier", "s", {**LABELS, "post_transform": "LOGISTIC"}),
+    "label": ("LinearClassifier", "label", LABELS),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_linear_model_of_scikit_learn(name: str, tmp_path: Path) -> None:
+    """At a thousand times the scale, a softmax has the rounding of the sums before it."""
+    operator, result, more = LINEAR[name]
+    made = ["s"] if operator == "LinearRegressor" else ["label", "s"]
+    linear = helper.make_node(
+        operator, ["x"], made, domain="ai.onnx.ml", coefficients=NUMBERS, **more
+    )
+    given = helper.make_tensor_value_info("x", 1, ["batch", 4])
+    end = helper.make_tensor_value_info(result, 7 if result == "label" else 1, None)
+    graph = helper.make_graph([linear], "policy", [given], [end])
+    model = helper.make_model(
+        graph, ir_version=8, opset_imports=[helper.make_opsetid("ai.onnx.ml", 3)]
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    rows = np.random.default_rng(5).normal(0, 3, (200, 4)).astype(np.float32)
+    expected = by_onnxruntime(model, rows).reshape(200, -1)
+    source = OnnxSource(path, None, (4, expected.shape[1]))
+    np.testing.assert_allclose(source.exact(rows), expected, rtol=1e-5, atol=1e-5)
+    assert export_policy(ExportConfig(path, tmp_path / "out", observations=2000))["bit_exact"]
+
+
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("opset", [9, 12, 13])
+def test_a_softmax_of_rows_by_its_opset(operator: str, opset: int, tmp_path: Path) -> None:
+    """Before opset 13 it goes over all numbers of an observation, afterwards over the last axis."""
+    flat = numpy_helper.from_array(np.array([-1, 12], np.int64), "flat")
+    weights = np.random.default_rng(2).normal(size=(12, 2)).astype(np.float32)
+    nodes = [
+        node(operator, ["x"], "s"),
+        node("Reshape", ["s", "flat"], "r"),
+        node("MatMul", ["r", "w"], "action"),
+    ]
+    given = helper.make_tensor_value_info("x", 1, ["batch", 3, 4])
+    made = helper.make_tensor_value_info("action", 1, ["batch", 2])
+    tensors = [flat, numpy_helper.from_array(weights, "w")]
+    graph = helper.make_graph(nodes, "policy", [given], [made], tensors)
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)])
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    assert export_policy(ExportConfig(path, tmp_path / "out", observations=500))["bit_exact"]
+
+
+PRODUCTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "turned": {"transB": 1},
+    "both turned": {"transA": 1, "transB": 1},
+    "scaled": {"alpha": -0.3, "transB": 1},
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_of_onnxruntimes_own_is_run_in_float64(name: str, tmp_path: Path) -> None:
+    """Otherwise float32's rounding could not be told from a mistake."""
+    nodes = [
+        node("MatMul", ["x", "w"], "s"),
+        node("FusedMatMul", ["s", "s"], "h", "com.microsoft", **PRODUCTS[name]),
+        node("ReduceMean", ["h"], "means", axes=[1], keepdims=0),
+        node("MatMul", ["means", "v"], "action"),
+    ]
+    square = name in ("as it is", "both turned")
+    shape = (WIDTH, 4) if square or "transB" in PRODUCTS[name] else (3, 4)
+    model = saved(tmp_path / "model.onnx", nodes, shape)
+    rows = np.random.default_rng(5).normal(size=(50, *shape)).astype(np.float32)
+    expected = by_onnxruntime(model, rows)
+    flat = rows.reshape(50, -1)
+    source = OnnxSource(tmp_path / "model.onnx", None, (flat.shape[1], 2))
+    exact = source.exact(flat)
+    for found in (exact, graph_of(model, tmp_path).forward(flat)):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert not np.array_equal(exact.astype(np.float32), source.run(flat)), "in float64"
 
 
 MICROSOFT = "com.microsoft"

@@ -45,23 +45,32 @@ def rms_normalization(node: Node) -> Result:
 
 @operator("com.microsoft.SkipLayerNormalization", "com.microsoft.SkipSimplifiedLayerNormalization")
 def skip_layer_normalization(node: Node) -> Result:
-    """Normalise x + skip + bias."""
+    """Normalise x + skip + bias; output 3 is that sum itself."""
     simple = node.operator.endswith("SkipSimplifiedLayerNormalization")
     value = spelling.add(node.program, node.numbers_of(0), node.numbers_of(1))
     last = 3 if simple else 4
     if node.input(last) is not None:
         value = spelling.add(node.program, value, node.numbers_of(last))
-    return _normalised(
-        node, value, "rms_norm" if simple else "layer_norm", 2, 3 if not simple else 9, 1e-12
-    )
+    name, bias = ("rms_norm", 9) if simple else ("layer_norm", 3)
+    if not node.read & {0, 1, 2}:
+        return (None, None, None, value)
+    found = _normalised(node, value, name, 2, bias, 1e-12, sums=True)
+    return (found, None, None, value)
 
 
 def _normalised(
-    node: Node, value: Symbol, name: str, gain: int, bias: int, least: float = 1e-5
+    node: Node,
+    value: Symbol,
+    name: str,
+    gain: int,
+    bias: int,
+    least: float = 1e-5,
+    sums: bool = False,
 ) -> Symbol:
     """Normalise over the dimensions from `axis` on; gain and bias have one number per neuron.
-    least: the operator's epsilon, unless its attribute says otherwise."""
-    if node.read != {0}:
+    least: the operator's epsilon, unless its attribute says otherwise; sums: output 3 may be
+    used, too."""
+    if node.read - ({3} if sums else set()) != {0}:
         node.refuse("its mean or deviation is used")
     start = node.axis(value.ndim, -1)
     axes = node.axes(value, list(range(start, value.ndim)))

@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+)
 
 from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.host_c import run_c
 from sparsectl.export.pipeline import export_policy
+from sparsectl.export.source.onnx_source import OnnxSource
 from sparsectl.policy.load import load_acting
 from sparsectl.policy.onnx_file.reader import graph_of, read_onnx
 
@@ -148,6 +157,56 @@ def test_functions_of_the_file_are_read(tmp_path: Path) -> None:
     given = np.random.default_rng(4).normal(size=(20, 4)).astype(np.float32)
     expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": given})[0]
     np.testing.assert_allclose(graph_of(model, tmp_path).forward(given), expected, 1e-6, 1e-6)
+
+
+def bent(name: str, domain: str, default: float | None = None, opset: int = 17) -> FunctionProto:
+    """A leaky ReLU whose slope is an attribute of the function's own, with a default or without."""
+    node = helper.make_node("LeakyRelu", ["a"], ["b"])
+    node.attribute.add(name="alpha", ref_attr_name="slope", type=AttributeProto.FLOAT)
+    names = ["slope"] if default is None else []
+    held = [] if default is None else [helper.make_attribute("slope", default)]
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_function(domain, name, ["a"], ["b"], [node], opsets, names, held)
+
+
+@pytest.mark.parametrize("given", [None, 0.25])
+@pytest.mark.parametrize("opset", [16, 17])
+def test_a_functions_attribute_has_its_default(
+    given: float | None, opset: int, tmp_path: Path
+) -> None:
+    """onnx's own inliner drops it, and the operator's default would take its place."""
+    more = {} if given is None else {"slope": given}
+    call = helper.make_node("Bent", ["x"], ["h"], domain="mine", **more)
+    body = bent("Bent", "mine", 0.75, opset)
+    model = model_of([call], TensorProto.FLOAT, ["batch", 4], [body])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    rows = np.random.default_rng(4).normal(size=(20, 4)).astype(np.float32)
+    expected = onnxruntime.InferenceSession(path).run(None, {"x": rows})[0]
+    np.testing.assert_allclose(read_onnx(path).forward(rows), expected, 1e-6, 1e-6)
+    source = OnnxSource(path, None, (4, 2))
+    np.testing.assert_allclose(source.exact(rows), expected, 1e-6, 1e-6)
+
+
+@pytest.mark.parametrize(("name", "domain"), [("Selu", ""), ("Gelu", "com.microsoft")])
+def test_a_function_with_the_name_of_an_operator(name: str, domain: str, tmp_path: Path) -> None:
+    """onnxruntime takes the operator, whatever the function says."""
+    call = helper.make_node(name, ["x"], ["h"], domain=domain)
+    model = model_of([call], TensorProto.FLOAT, ["batch", 4], [bent(name, domain, 0.75)])
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=f"other actions for the file as it is.*{name}"):
+        export_policy(ExportConfig(path, tmp_path / "out", observations=200))
+
+
+def test_a_function_of_an_opset_that_cannot_be_converted(tmp_path: Path) -> None:
+    node = helper.make_node("Softmax", ["a"], ["b"])
+    body = helper.make_function("mine", "Soft", ["a"], ["b"], [node], [helper.make_opsetid("", 11)])
+    call = helper.make_node("Soft", ["x"], ["h"], domain="mine")
+    model = model_of([call], TensorProto.FLOAT, ["batch", 4], [body])
+    with pytest.raises(UserError, match="'mine.Soft' is written in another opset"):
+        graph_of(model, tmp_path)
 
 
 @pytest.mark.parametrize(
