@@ -152,7 +152,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _ending(row: dict[str, Any]) -> str:
-    """Why a trial failed: the board's fault, or what the pole did; why it could not be run."""
+    """How a trial ended: the board's fault, or what the pole did; why it could not be run."""
+    if row["balanced"]:
+        return "balanced to the end"
     if "fault" not in row:
         return str(row["ended"])
     if row["fault"] != "NONE":
