@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ COUNT = 4000
 """The most observations that are used; of more, this many at equal distances."""
 MAX_BYTES = 2**32
 """The largest unpacked size. Files are read in parts, but every row has to be checked."""
+MAX_METADATA = 2**22
 _PART_BYTES = 2**22
 STRETCH = 500
 """The most consecutive rows that a policy with a state is run on."""
@@ -94,6 +96,23 @@ def _ends(path: Path, rows: int) -> NDArray[np.bool_]:
             if len(content) == rows:
                 ended |= np.frombuffer(content, np.uint8) != 0
     return ended
+
+
+def recorded_in(path: Path) -> str | None:
+    """Return the environment in which `collect` recorded a dataset; None if the file does not say.
+
+    Its metadata is JSON in bytes, as `sparsectl.training.data.npz` writes it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("metadata.npy") as member:
+            shape, _, dtype = _npy_head(member)
+            if dtype != np.uint8 or len(shape) != 1 or shape[0] > MAX_METADATA:
+                return None
+            said = json.loads(member.read(shape[0]))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError):
+        return None
+    environment = said.get("environment") if isinstance(said, dict) else None
+    return environment if isinstance(environment, str) else None
 
 
 def read_observations(path: Path, size: int) -> Float32:

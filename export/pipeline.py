@@ -17,9 +17,11 @@ from sparsectl.common.interruption import signals_held_back
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance, revision
 from sparsectl.common.scratch import scratch_folder
+from sparsectl.common.warning import warn
 from sparsectl.export.beyond import error_up_to_cut_off
 from sparsectl.export.c_style import CStyle
 from sparsectl.export.c_writer import C_FILES, c_files, header
+from sparsectl.export.calibration import recorded_in
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.encodings.registry import ROUNDED, encode
 from sparsectl.export.facts import (
@@ -108,6 +110,7 @@ def export_policy(
         simple, live = known.once(("simple", key), lambda: simplified(as_read))
         source = known.once(("source", key), lambda: _source(config, as_read, live))
         inputs = known.once(("inputs", key), lambda: _inputs(config, as_read, source))
+        _warn_of_other_environment(config.calibration, as_read)
         if config.encoding in ROUNDED:
             require_known(config.encoding, inputs)
         step("simplify")
@@ -217,6 +220,17 @@ def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:
         ranges=config.range,
         known=known_ranges(config.model, graph.digest) if config.model.is_dir() else (),
     )
+
+
+def _warn_of_other_environment(calibration: Path | None, graph: PolicyGraph) -> None:
+    """Observations of another environment have the right number of signals by chance, and wrong
+    ranges."""
+    recorded = None if calibration is None else recorded_in(calibration)
+    if recorded is not None and graph.environment not in (None, recorded):
+        warn(
+            f"{calibration} was recorded in {recorded}, but the policy is for {graph.environment}; "
+            "what is fitted to it, and judged on it, may not hold where the policy acts"
+        )
 
 
 def _asked(config: ExportConfig) -> LoadOptions:

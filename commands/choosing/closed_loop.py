@@ -19,7 +19,7 @@ from sparsectl.export.pipeline import read_model
 from sparsectl.policy.acting.policy import ActingPolicy
 from sparsectl.policy.acting.states import Recurrent
 from sparsectl.policy.load import load_acting
-from sparsectl.training.environments.environments import chosen_environment
+from sparsectl.training.environments.environments import chosen_environment, parts_of
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
 from sparsectl.training.rollouts.seeds import BLOCK
 
@@ -35,10 +35,17 @@ def check_closed_loop(config: ChooseConfig) -> None:
 
 
 def _environment_of(policy: Path, named: str | None) -> str:
-    environment = chosen_environment(None, (), (), named, policy)
-    if environment is None:
+    if named is None:
         raise UserError(f"{policy} names no environment to run episodes in; leave --episodes out")
-    return environment
+    try:
+        environment = chosen_environment(None, (), (), named, policy)
+    except UserError as error:
+        raise UserError(
+            f"{policy} was made in an environment of your own, and export imports none; leave "
+            "--episodes out, and measure what export writes with `sparsectl evaluate --policy "
+            f"FOLDER {parts_of(named).options}`"
+        ) from error
+    return str(environment)
 
 
 def _in_c(policy: ActingPolicy, folder: Path, scratch: Path, prefix: str) -> Any:

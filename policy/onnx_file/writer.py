@@ -36,6 +36,7 @@ LAYERS = "sparsectl.layers"
 convolution its geometry after them. It is there where nodes alone do not say how the layers were
 cut; `policy.onnx_file.written` reads it."""
 
+_LEAST, _TASKS = f"{TASK}.least", f"{TASK}.count"
 STATE = "sparsectl.state"
 """Metadata of a policy that keeps a state: what it is after a reset, a list of numbers."""
 STATE_IN, STATE_OUT = "state_in", "state_out"
@@ -158,7 +159,12 @@ class _Builder:
         if not count or graph.state_size:
             return [], []
         every = self._wholes(TASK, list(range(count)))
-        self._join("Gather", CHOICE, "action", every, axis=1)
+        for name, value in ((_LEAST, 0), (_TASKS, count)):
+            self.dense.append(numpy_helper.from_array(np.array(value, np.int64), name))
+        # ONNX counts indices below 0 from the end; in C there are no such tasks.
+        self._join("Less", f"{TASK}.below", every, _LEAST)
+        self._join("Where", f"{TASK}.index", f"{TASK}.below", _TASKS, every)
+        self._join("Gather", CHOICE, "action", f"{TASK}.index", axis=1)
         asked = helper.make_tensor_value_info(TASK, TensorProto.INT64, ["tasks"])
         return [asked], [_batch_of(CHOICE, "tasks")]
 

@@ -166,6 +166,13 @@ def test_episodes_need_an_environment(model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_episodes_in_an_environment_of_ones_own(model: Path, tmp_path: Path) -> None:
+    """`export` has no --env with which it could be imported."""
+    write_onnx(replace(read_onnx(model), environment="mine:Own-v0"), model)
+    with pytest.raises(UserError, match="measure what export writes.*evaluate.*--env mine:Own-v0"):
+        export(ChooseConfig(model, tmp_path / "out", episodes=1, **FEW))
+
+
 def test_candidates_serve_the_core() -> None:
     for core in ("cortex-m4f", "atmega328p", "rv32imac"):
         for name in candidates("auto", core):

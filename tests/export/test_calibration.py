@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,28 @@ def test_what_the_policy_meets_decides_scales_and_verdict(tmp_path: Path) -> Non
     assert met["max_abs_error"]["numpy"] < 0.25 * spread["max_abs_error"]["numpy"]
     assert met["observations"] == 3000  # every second was calibrated on
     assert spread["observations"] == 10_000
+
+
+@pytest.mark.parametrize(
+    ("recorded", "is_told"),
+    [("mine:Other-v0", True), ("mine:Own-v0", False), (None, False), (7, False)],
+)
+def test_observations_of_another_environment(
+    recorded: object, is_told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They may have as many signals by chance."""
+    graph = replace(GRAPH, environment="mine:Own-v0")
+    model = write_student(
+        tmp_path / "student.safetensors", student_tensors(graph), student_metadata(graph)
+    )
+    said = json.dumps({} if recorded is None else {"environment": recorded})
+    rows = np.random.default_rng(0).normal(size=(500, 5)).astype(np.float32)
+    path = tmp_path / "dataset.npz"
+    np.savez(path, observations=rows, metadata=np.frombuffer(said.encode(), np.uint8))
+    assert load(model).environment == "mine:Own-v0"
+    export_policy(ExportConfig(model, tmp_path / "out", calibration=path, encoding="dense-int16"))
+    told = "was recorded in mine:Other-v0, but the policy is for mine:Own-v0"
+    assert (told in capsys.readouterr().err) == is_told
 
 
 def test_nothing_is_judged_by_what_it_was_calibrated_on(tmp_path: Path) -> None:

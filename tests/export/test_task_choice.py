@@ -113,6 +113,9 @@ def test_onnx_takes_the_tasks(model: Path) -> None:
     for tasks in ([0], [1], [1, 0]):
         given = {"observation": seen, "task": np.array(tasks)}
         np.testing.assert_array_equal(session.run(["choice"], given)[0], every[:, tasks])
+    for missing in (2, -1, -2):  # as in C, which has none either
+        with pytest.raises(Exception, match="out of data bounds"):
+            session.run(["choice"], {"observation": seen, "task": np.array([missing])})
     graph, policy = of_two_tasks(), load_acting(model)
     assert load(model).digest == graph.digest
     np.testing.assert_array_equal(policy.act(seen), graph.forward(seen))
