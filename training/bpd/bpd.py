@@ -81,7 +81,12 @@ class BayesianPolicyDistillation:
         self.term = term
         self.steps_done = 0
         physical = settings.units == "physical"
-        self.batches = Batches(dataset, signals, settings.batch_size, device, physical=physical)
+        self.live = bool(settings.value_weight) and fitted is None
+        self.batches = Batches(
+            *(dataset, signals, settings.batch_size, device),
+            physical=physical,
+            successors=self.live,
+        )
         _, _, *bounds, _, _ = (torch.from_numpy(part).to(device) for part in normaliser(signals))
         self._bounds = bounds if physical else None
         self.randoms = [torch.Generator(device).manual_seed(2 * seed + 1) for seed in seeds]
@@ -105,7 +110,6 @@ class BayesianPolicyDistillation:
             dtype,
             device,
         )
-        self.live = bool(settings.value_weight) and fitted is None
         shared = fitted and fitted.for_students(len(seeds), rows, dtype, device)
         self.first = shared or self.critics.first
         self.student_adam = FlatAdam(self.student, settings.learning_rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +14,14 @@ from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.data.dataset import TASK_ROWS, Dataset
 
+BLOCK_ROWS = 1 << 14
+"""Rows that are normalised at a time: whole copies of large datasets would not fit in memory."""
+
 
 class Batch(NamedTuple):
     """Normalised rows: state_action [S, B, n + m], labels [S, B, m], rewards [S, B], …; if actions
-    are choices, labels are the teacher's unscaled values, [S, B, choices]."""
+    are choices, labels are the teacher's unscaled values, [S, B, choices]. Without successors the
+    last three are empty."""
 
     observations: Tensor
     state_action: Tensor
@@ -31,7 +35,9 @@ class Batch(NamedTuple):
 class Batches:
     """All transitions as rows of one table, so that the minibatches of S students are one gather.
 
-    Rows are normalised by the signals or, with `physical`, in the environment's units.
+    Rows are normalised by the signals or, with `physical`, in the environment's units. Critics
+    need `successors`: what followed each observation, and the reward. Images are large, and whoever
+    only imitates does without.
 
     Raises:
         UserError: there are fewer transitions than a minibatch needs.
@@ -45,6 +51,7 @@ class Batches:
         device: torch.device,
         *,
         physical: bool = False,
+        successors: bool = True,
     ) -> None:
         if len(dataset) < batch_size:
             raise UserError(
@@ -57,6 +64,7 @@ class Batches:
         self.label_size = dataset.label_size
         self._signals = signals
         self._physical = physical
+        self._successors = successors
         self._device = device
         self._table = self._rows(dataset)
         ends = np.cumsum([0, *dataset.metadata.get(TASK_ROWS, [])]).tolist()
@@ -89,13 +97,14 @@ class Batches:
         n, m = self.observation_size, self.action_size
         labels = n + m
         after = labels + self.label_size
+        followed = table[..., after:]
         return Batch(
             observations=table[..., :n],
             state_action=table[..., :labels],
             labels=table[..., labels:after],
-            next_observations=table[..., after : after + n],
-            rewards=table[..., after + n],
-            not_done=table[..., after + n + 1],
+            next_observations=followed[..., :n],
+            rewards=followed[..., n] if self._successors else followed,
+            not_done=followed[..., n + 1] if self._successors else followed,
         )
 
     def _rows(self, dataset: Dataset) -> Tensor:
@@ -110,12 +119,20 @@ class Batches:
         def actions(values: Array) -> Array:
             return (values - action_offset) / action_scale
 
-        columns = [
-            observations(dataset.observations),
-            actions(dataset.actions),
-            dataset.choice_values() if dataset.has_choices else actions(dataset.teacher_actions),
-            observations(dataset.next_observations),
-            dataset.rewards[:, None],
-            1 - dataset.terminations[:, None].astype(np.float32),
-        ]
-        return torch.from_numpy(np.concatenate(columns, axis=1, dtype=np.float32)).to(self._device)
+        values = dataset.choice_values() if dataset.has_choices else None
+
+        def columns(rows: slice) -> Iterator[Array]:
+            yield observations(dataset.observations[rows])
+            yield actions(dataset.actions[rows])
+            yield actions(dataset.teacher_actions[rows]) if values is None else values[rows]
+            if self._successors:
+                yield observations(dataset.next_observations[rows])
+                yield dataset.rewards[rows, None]
+                yield 1 - dataset.terminations[rows, None].astype(np.float32)
+
+        width = sum(column.shape[1] for column in columns(slice(0, 1)))
+        table = np.empty((len(dataset), width), np.float32)
+        for first in range(0, len(dataset), BLOCK_ROWS):
+            rows = slice(first, first + BLOCK_ROWS)
+            np.concatenate([*columns(rows)], axis=1, out=table[rows], casting="same_kind")
+        return torch.from_numpy(table).to(self._device)

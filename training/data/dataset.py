@@ -100,7 +100,7 @@ class Dataset:
         """SHA-256 of the arrays."""
         digest = hashlib.sha256()
         for name in self.arrays:
-            digest.update(getattr(self, name).tobytes())
+            digest.update(np.ascontiguousarray(getattr(self, name)).data)
         return digest.hexdigest()
 
     @property

@@ -71,7 +71,7 @@ class Finetuning(ABC):
         self.keep = keep
         self.number = number
         self.steps_done = 0
-        self.batches = Batches(dataset, signals, settings.batch_size, device)
+        self.batches = Batches(dataset, signals, settings.batch_size, device, successors=False)
         self.random = torch.Generator(device).manual_seed(seed)
         self.start = layers
         encode = ENCODINGS[settings.encoding]
