@@ -39,6 +39,7 @@ from sparsectl.hil.trial.advice import advice, homing_failed
 from sparsectl.hil.trial.conclusion import Ending, conclude
 from sparsectl.hil.trial.hidden_journal import hidden_journal, is_shown, show, trial_folder
 from sparsectl.hil.trial.progress import Progress
+from sparsectl.hil.trial.silent_pole import SilentPole
 from sparsectl.protocol.wire import Fault, Mode, State
 
 if TYPE_CHECKING:
@@ -244,6 +245,7 @@ class _Trial:
     def _balance(self, session: Session, drive: Drive) -> str:
         """Swing up, balance and kick, until the trial is over; return the reason why it ended."""
         watch, kicks = CaptureWatch(), list(self.plan.kicks)
+        silence = SilentPole()
         start_us: int | None = None
         self._phase("swing up")
         self.presence.rest()
@@ -257,6 +259,7 @@ class _Trial:
                         continue
                     start_us = sample.time_us if start_us is None else start_us
                     watch.take(sample.time_us, self._angle_rad(sample))
+                    silence.take(sample)
                     if watch.captured_us is not None and self.phase != "balance":
                         self._phase("balance")
                     progress.show(sample, watch.captured_us, self._angle_rad(sample))
@@ -267,7 +270,8 @@ class _Trial:
                 now_us = self.last.time_us
                 if watch.captured_us is None:
                     if now_us - start_us > self.config.swing_up_limit_s * 1e6:
-                        return f"the pole was not up within {self.config.swing_up_limit_s:g} s"
+                        limit_s = f"{self.config.swing_up_limit_s:g} s"
+                        return f"the pole was not up within {limit_s}{silence.explanation}"
                     continue
                 held_s = (now_us - watch.captured_us) * 1e-6
                 if held_s >= self.config.seconds:

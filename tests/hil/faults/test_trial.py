@@ -14,6 +14,7 @@ from sparsectl.hil.journal.journal import read_journal
 from sparsectl.hil.journal.trace import read_trace
 from sparsectl.hil.trial.trial import run_trial
 from sparsectl.protocol.wire import State
+from tests.hil.policies import choosing_graph, export_graph
 
 Short = Callable[..., TrialConfig]
 
@@ -36,6 +37,17 @@ def test_a_trial_lives_with_a_line_that_loses_a_little(short: Short) -> None:
     result = run_trial(short(fault="flipped_bits=0.0005@0", swing_up_limit_s=3.0))
     assert result["ended"] == "the pole was not up within 3 s"
     assert result["corrupt_frames"] > 0
+
+
+@pytest.mark.parametrize("wiring", ["pole=unplugged", "pole=reversed"])
+def test_an_encoder_that_never_counts_is_named(short: Short, wiring: str, tmp_path: Path) -> None:
+    """The board stops a run only where the base travels far in one direction meanwhile."""
+    policy = export_graph(choosing_graph(), tmp_path / "policies")
+    config = short(wiring=wiring, swing_up_limit_s=2.0, policy=policy, firmware=tmp_path / "built")
+    result = run_trial(config)
+    told = "the pole's encoder counted 0; look at its plug"
+    assert result["ended"].startswith("the pole was not up within 2 s")
+    assert (told in result["ended"]) == (wiring == "pole=unplugged")
 
 
 def test_in_real_time_the_board_stops_itself(short: Short) -> None:
