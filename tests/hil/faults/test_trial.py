@@ -39,7 +39,7 @@ def test_a_trial_lives_with_a_line_that_loses_a_little(short: Short) -> None:
     assert result["corrupt_frames"] > 0
 
 
-@pytest.mark.parametrize("wiring", ["pole=unplugged", "pole=reversed"])
+@pytest.mark.parametrize("wiring", ["pole=unplugged", "pole=right"])
 def test_an_encoder_that_never_counts_is_named(short: Short, wiring: str, tmp_path: Path) -> None:
     """The board stops a run only where the base travels far in one direction meanwhile."""
     policy = export_graph(choosing_graph(), tmp_path / "policies")
