@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,7 +38,8 @@ class OnnxNetwork:
 
     Raises:
         UserError: the file is missing, too large, not ONNX, or has several outputs whose names do
-            not say which are the actions.
+            not say which are the actions; its action is drawn at random, or depends on the other
+            observations of its batch.
         OtherForm: it has other inputs and outputs.
     """
 
@@ -64,6 +65,7 @@ class OnnxNetwork:
         self._batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
         if self._batch is None and not self._is_alike_together():
             self._batch = 1
+        self._check_actions()
 
     def __call__(self, observations: Array) -> Array:
         """Return actions [B, m] for observations [B, n]."""
@@ -88,6 +90,29 @@ class OnnxNetwork:
         if alone.shape != together.shape:
             return False
         return bool(np.allclose(alone, together, rtol=0, atol=1e-3 * scale, equal_nan=True))
+
+    def _check_actions(self) -> None:
+        """Refuse a file whose action does not follow from the observation alone."""
+        if _draws(self.path, self._output):
+            raise UserError(
+                f"{self.path}: output {self._output!r} is drawn at random, so that neither labels "
+                "nor returns could be repeated; export the mean or the most likely action"
+            )
+        if self._batch is None or self._batch == 1:
+            return
+        some = np.random.default_rng(0).normal(size=(self._batch, self.observation_size))
+        rows = some.astype(np.float32)
+        others = np.concatenate([rows[:1], -2 * rows[1:]])
+        try:
+            first, second = self._run(rows)[0], self._run(others)[0]
+        except Exception:  # what it does not run is told where it is used
+            return
+        scale = np.max(np.abs(first[np.isfinite(first)]), initial=0.0)
+        if not np.allclose(first, second, rtol=0, atol=1e-3 * scale, equal_nan=True):
+            raise UserError(
+                f"{self.path} takes {self._batch} observations at a time, and its action for one "
+                "depends on the others; export it with a batch of 1"
+            )
 
     def _run(self, observations: Array) -> Array:
         given: Any = self._session.run([self._output], {self._input: observations})[0]
@@ -234,3 +259,24 @@ def _vector(value: Any, kind: str, path: Path) -> tuple[str, int]:
             "a policy takes and gives float32 [batch, size] with a fixed size"
         )
     return value.name, value.shape[1]
+
+
+RANDOM: Final = frozenset(
+    "RandomNormal RandomNormalLike RandomUniform RandomUniformLike Multinomial Bernoulli".split()
+)
+"""Operators whose results are drawn anew at each run."""
+
+
+def _draws(path: Path, output: str) -> bool:
+    """Return whether a node that leads to an output draws numbers at random."""
+    import onnx
+
+    from sparsectl.policy.onnx_file.applied import leading_nodes
+    from sparsectl.policy.onnx_file.functions import all_nodes, inlined
+
+    try:
+        graph = inlined(onnx.load(path, load_external_data=False)).graph
+        nodes, _ = leading_nodes(graph, output)
+    except UserError:  # the reader's limits are not those of onnxruntime, which runs the file
+        return False
+    return any(node.op_type in RANDOM for node in all_nodes(nodes))
