@@ -27,6 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 import tyro  # noqa: E402
+from driven_rigs import shipped_student  # noqa: E402
 from scipy.stats import binomtest  # noqa: E402
 
 from sparsectl.common.files import read_json, write_json  # noqa: E402
@@ -198,17 +199,14 @@ def ship(asked: Ship) -> None:
 
 def own(asked: Own) -> None:
     """Run the same randomised episodes with both, and write the row of this family."""
-    from sparsectl.policy.acting.states import Recurrent
     from sparsectl.policy.load import load_acting
-    from sparsectl.training.any_rig.deploy import policy_for, read_any, student_path
     from sparsectl.training.rollouts.evaluate import run_episodes
 
     name = SHIPPED[asked.family]
-    policy = policy_for(read_any(student_path(asked.family)), load_rig(name))
-    taken, step = policy.observation_size + policy.state_size, policy.step_graph
-    # Of the environment's stacked frames the student takes the last.
-    student = Recurrent(lambda given: step.forward(given[:, -taken:]), policy.initial_state())
-    actors = {"teacher": load_acting(TEACHERS / f"{name}.onnx").acting, "student": student}
+    actors = {
+        "teacher": load_acting(TEACHERS / f"{name}.onnx").acting,
+        "student": shipped_student(asked.family, name),
+    }
     returns = {
         who: run_episodes(
             f"sparsectl/{name}-v0", actor, episodes=asked.episodes, seed=asked.seed, progress=who

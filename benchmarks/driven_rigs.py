@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsectl.plants.equations import Motion
-from sparsectl.plants.rig import Rig
+from sparsectl.plants.rig import Rig, load_rig
 from sparsectl.plants.side_by_side import PendulumEpisodes
 from sparsectl.plants.task import BALANCED_RAD
 from sparsectl.plants.units import bodies_of
+from sparsectl.policy.acting.states import Recurrent
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.training.any_rig.acting import SIGNALS, Inputs
-from sparsectl.training.any_rig.deploy import read_any, student_path
+from sparsectl.training.any_rig.deploy import policy_for, read_any, student_path
 from sparsectl.training.any_rig.teacher import ModelBased
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,6 +153,14 @@ def student(rigs: Sequence[Rig]) -> Driver:
         return duty.astype(np.float64)
 
     return act
+
+
+def shipped_student(family: str, rig: str | Path) -> Recurrent:
+    """The shipped policy, in the environment of a rig."""
+    policy = policy_for(read_any(student_path(family)), load_rig(rig))
+    taken, step = policy.observation_size + policy.state_size, policy.step_graph
+    # Of the environment's stacked frames the student takes the last.
+    return Recurrent(lambda given: step.forward(given[:, -taken:]), policy.initial_state())
 
 
 def controller(rigs: Sequence[Rig]) -> Driver:
