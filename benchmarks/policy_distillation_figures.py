@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from online_distillation_tables import means
-from policy_distillation_tables import LOSSES, PAPER, RESULTS, Returns, recipes, share
+from policy_distillation_tables import FORMER, LOSSES, PAPER, RESULTS, Returns, share
 
 from sparsectl.common.files import read_json
 
@@ -35,21 +35,18 @@ def point(axes: Any, place: float, rows: list[JSON], teachers: Any, **style: Any
     axes.errorbar(place, value, [[value - low], [high - value]], **style)
 
 
-def sizes(axes: Any) -> None:
-    """Share of the score against size, a colour a loss and a marker for each way to learn; the
-    paper's KL as crosses."""
-    for (how, path), marker, shift in zip(recipes().items(), "osD", (-1.5, 1.5, 3.5), strict=False):
-        found = read_json(path)
-        single = [row for row in found["rows"] if row["kind"] == "single"]
-        for number, loss in enumerate(LOSSES):
-            of_loss = [row for row in single if row["loss"] == loss]
-            games = len(gathered(of_loss))
-            for nth, size in enumerate(sorted({row["size"] for row in of_loss})):
-                own = [row for row in of_loss if row["size"] == size]
-                label = f"{LOSSES[loss]}{how}, {games} games" if nth == 0 else None
-                place = size * 1.05 ** (number - 1 + shift)
-                style = {"color": f"C{number}", "label": label, "fmt": marker, "markersize": 4}
-                point(axes, place, own, found["teachers"], **style)
+def sizes(axes: Any, found: JSON) -> None:
+    """Share of the score against size, a colour a loss; the paper's KL as crosses."""
+    single = [row for row in found["rows"] if row["kind"] == "single"]
+    for number, loss in enumerate(LOSSES):
+        of_loss = [row for row in single if row["loss"] == loss]
+        games = len(gathered(of_loss))
+        for nth, size in enumerate(sorted({row["size"] for row in of_loss})):
+            own = [row for row in of_loss if row["size"] == size]
+            label = f"{LOSSES[loss]}, {games} games" if nth == 0 else None
+            place = size * 1.05 ** (number - 1)
+            style = {"color": f"C{number}", "label": label, "markersize": 4}
+            point(axes, place, own, found["teachers"], **style)
     papers = {size: value for (_, size), value in PAPER.items()}
     axes.plot(list(papers), list(papers.values()), "x", color="0.4", label="KL, paper, on Atari")
     axes.set(xscale="log", xlabel="size, per cent of the teacher's weights")
@@ -73,7 +70,7 @@ def weights(axes: Any, rows: list[JSON], teachers: Any) -> None:
     axes.set_xticks([3000, 6000, 12_000, 24_000, 48_000], ["3", "6", "12", "24", "48"])
     axes.minorticks_off()
     games = {row["game"] for row in rows if row["kind"] == "sparse"}
-    axes.set_title(f"At fixed bytes, KL, {len(games)} games", fontsize=9)
+    axes.set_title(f"At fixed bytes, KL, {len(games)} games, former teachers", fontsize=9)
 
 
 def online(axes: Any, found: JSON) -> None:
@@ -98,10 +95,10 @@ def main() -> None:
     matplotlib.rcParams["svg.hashsalt"] = "sparsectl"
     from matplotlib import pyplot
 
-    results = read_json(RESULTS)
+    former = read_json(FORMER)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    sizes(left)
-    weights(right, results["rows"], results["teachers"])
+    sizes(left, read_json(RESULTS))
+    weights(right, former["rows"], former["teachers"])
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.8)
         axes.set_ylabel("share of the teachers' score")

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from sparsectl.common.files import read_json
 
 RESULTS = Path(__file__).resolve().parent / "results" / "policy_distillation.json"
-LONG = RESULTS.with_name("policy_distillation_long.json")
-"""Of students that learnt for longer."""
-MORE = RESULTS.with_name("policy_distillation_more.json")
-"""Of students that learnt for longer still, from more transitions."""
+FORMER = RESULTS.with_name("policy_distillation_former.json")
+"""Students of the former teachers, which had 200,000 to 1,000,000 frames: several games in one
+network, and fixed bytes."""
 JOINT = RESULTS.with_name("joint_learning.json")
 
 TEACHERS = RESULTS.parent.parent.parent / "training" / "teachers"
@@ -95,8 +94,8 @@ def _log_mean(seeds: list[list[float]], random: np.random.Generator) -> tuple[fl
     return float(log(means.mean())), of_seeds, float(np.var(log(of_episodes), ddof=1))
 
 
-def _rows(results: Path | None = None) -> tuple[list[JSON], dict[str, list[float]]]:
-    found = read_json(results or RESULTS)
+def _rows(results: Path) -> tuple[list[JSON], dict[str, list[float]]]:
+    found = read_json(results)
     return found["rows"], found["teachers"]
 
 
@@ -133,11 +132,7 @@ def policy_distillation_teachers() -> list[str]:
     """What the teachers score, and what a player scores that takes every choice equally often."""
     head = ["game", "taught by", "its frames", "teacher's score", "by chance", "episodes"]
     lines = [head, ["---"] * len(head)]
-    found: JSON = {"teachers": {}, CHANCE: {}}
-    for path in recipes().values():
-        said = read_json(path)
-        for name, known in found.items():
-            known |= said.get(name, {})
+    found: JSON = {CHANCE: {}} | read_json(RESULTS)
     for game, returns in found["teachers"].items():
         origin = read_json(TEACHERS / f"minatar_{game}.json")
         frames, chance = f"{origin['steps']:,}", found[CHANCE].get(game)
@@ -148,9 +143,9 @@ def policy_distillation_teachers() -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def policy_distillation_sizes(results: Path | None = None) -> list[str]:
+def policy_distillation_sizes() -> list[str]:
     """A row a loss and size: the share of the teachers' scores, over all games that are there."""
-    rows, teachers = _rows(results)
+    rows, teachers = _rows(RESULTS)
     lines = [
         "| loss | size | weights | share of teachers' score | games | seeds | episodes | paper "
         "| verdict |",
@@ -167,22 +162,6 @@ def policy_distillation_sizes(results: Path | None = None) -> list[str]:
             f"| {_paper(found, teachers, (loss, size))} |"
         )
     return lines
-
-
-def policy_distillation_long() -> list[str]:
-    """The same of students that learnt for longer."""
-    return policy_distillation_sizes(LONG)
-
-
-def policy_distillation_more() -> list[str]:
-    """The same of students that learnt from more transitions."""
-    return policy_distillation_sizes(MORE)
-
-
-def recipes() -> dict[str, Path]:
-    """Results by how the students learnt, in words; only what has been run."""
-    known = {"": RESULTS, ", taught for longer": LONG, ", from more transitions": MORE}
-    return {how: path for how, path in known.items() if path.exists()}
 
 
 def _paper(found: Returns, teachers: dict[str, list[float]], key: tuple[str, int]) -> str:
@@ -209,7 +188,7 @@ def _order(pair: tuple[str, int]) -> tuple[int, int]:
 def policy_distillation_several() -> list[str]:
     """A row a loss: several games in one network of one teacher's size; then the networks of that
     size that learnt the games jointly."""
-    rows, teachers = _rows()
+    rows, teachers = _rows(FORMER)
     lines = [
         "| games | one network | frames of the games | score, share of the teachers' | seeds "
         "| episodes | paper, three games |",
@@ -237,7 +216,7 @@ def policy_distillation_several() -> list[str]:
 
 def policy_distillation_bytes() -> list[str]:
     """Sparse students beside small dense ones of the same bytes, by KL."""
-    rows, teachers = _rows()
+    rows, teachers = _rows(FORMER)
     lines = [
         "| bytes of tables | student | weights | score, share of the teachers' "
         "| chooses otherwise | games | seeds | episodes |",
@@ -307,8 +286,8 @@ def _over(found: tuple[float, float, float]) -> str:
     return "reproduced" if low > 1 else "refuted here" if high < 1 else "open: it has 100 % in it"
 
 
-def _marks(rows: list[JSON], teachers: dict[str, list[float]], how: str) -> list[list[str]]:
-    """What students have to reach of their teachers' score; `how` they learnt, in words."""
+def _marks(rows: list[JSON], teachers: dict[str, list[float]], whose: str) -> list[list[str]]:
+    """What students have to reach of their teachers' score; `whose` students, in words."""
     wanted = [
         ("KL students of 25 % of the weights", 1.0, _of(rows, kind="single", loss="kl", size=25)),
         ("KL students of 7 % of the weights", 0.95, _of(rows, kind="single", loss="kl", size=7)),
@@ -334,45 +313,34 @@ def _marks(rows: list[JSON], teachers: dict[str, list[float]], how: str) -> list
     for name, mark, found in wanted:
         if found:
             value = share(found, teachers)
-            cells = [f"{name}{how}: {mark:.0%} of their teachers", _spread(value), _counted(found)]
+            claim = f"{name}{whose}: {mark:.0%} of their teachers"
+            cells = [claim, _spread(value), _counted(found)]
             lines.append([*cells, _against(mark, value) if _known(found) else TOO_FEW])
     return lines
 
 
-def _pairs(rows: list[JSON]) -> list[tuple[str, Returns, Returns]]:
+def _pairs(rows: list[JSON], former: list[JSON]) -> list[tuple[str, Returns, Returns]]:
     """What is claimed to score more than what."""
     joint = read_json(JOINT)["rows"] if JOINT.exists() else []
     found: list[tuple[str, Returns, Returns]] = []
-    known_rows = {how: _rows(path)[0] for how, path in recipes().items()}
-    pairs = (("kl", "nll"), ("nll", "mse"), ("kl", "mse"))
-    for (how, known), (first, second) in product(known_rows.items(), pairs):
-        for size in sorted({row["size"] for row in known if row["kind"] == "single"}, reverse=True):
-            one, other = (_of(known, kind="single", loss=x, size=size) for x in (first, second))
-            found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %{how}", one, other))
-        for games in _several(known):
-            name = f"{LOSSES[first]} over {LOSSES[second]}, {len(games)} games in one network{how}"
-            one, other = (_of(known, kind="several", loss=x, games=games) for x in (first, second))
-            found.append((name, one, other))
-    for (how, longer), shorter in zip([*known_rows.items()][1:], known_rows.values(), strict=False):
-        for size in sorted({row["size"] for row in longer}, reverse=True):
-            one, other = (
-                _of(each, kind="single", loss="kl", size=size) for each in (longer, shorter)
-            )
-            found.append((f"KL students of {size} %{how}, over the recipe before", one, other))
+    sizes = sorted({row["size"] for row in rows if row["kind"] == "single"}, reverse=True)
+    for (first, second), size in product((("kl", "nll"), ("nll", "mse"), ("kl", "mse")), sizes):
+        one, other = (_of(rows, kind="single", loss=x, size=size) for x in (first, second))
+        found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %", one, other))
     for games, frames in sorted({(tuple(row["games"]), row["frames"]) for row in joint}):
         mine = _of(joint, frames=frames, games=list(games))
         name = f"A KL student of {len(games)} games over one that learnt jointly, {frames:,} frames"
-        found.append((name, _of(rows, kind="several", loss="kl", games=list(games)), mine))
-    for kept in _kept(rows):
-        one, other = (_of(rows, kind=kind, size=kept) for kind in ("sparse", "small"))
+        found.append((name, _of(former, kind="several", loss="kl", games=list(games)), mine))
+    for kept in _kept(former):
+        one, other = (_of(former, kind=kind, size=kept) for kind in ("sparse", "small"))
         found.append((f"Sparse of {kept:g} % over small and dense of its bytes", one, other))
     return found
 
 
 def policy_distillation_marks() -> list[str]:
     """Marks and claims, what was found and a verdict that follows from the interval."""
-    lines = [line for how, path in recipes().items() for line in _marks(*_rows(path), how)]
-    for name, first, second in _pairs(_rows()[0]):
+    lines = _marks(*_rows(RESULTS), "") + _marks(*_rows(FORMER), ", of the former teachers")
+    for name, first, second in _pairs(_rows(RESULTS)[0], _rows(FORMER)[0]):
         games = first.keys() & second.keys()
         if games:
             pair = [{game: each[game] for game in sorted(games)} for each in (first, second)]
@@ -387,8 +355,6 @@ TABLES = {
     "policy_distillation_marks": policy_distillation_marks,
     "policy_distillation_teachers": policy_distillation_teachers,
     "policy_distillation_sizes": policy_distillation_sizes,
-    "policy_distillation_long": policy_distillation_long,
-    "policy_distillation_more": policy_distillation_more,
     "policy_distillation_several": policy_distillation_several,
     "policy_distillation_bytes": policy_distillation_bytes,
 }

@@ -30,6 +30,7 @@ def test_a_short_run_writes_a_row_for_each_student_once(
         parts=("single",),
         transitions=150,
         steps=3,
+        finetune=0,
         episodes=1,
         teacher_episodes=1,
         runs=tmp_path,
@@ -76,6 +77,7 @@ def test_a_sparse_student_stands_beside_a_small_one_of_its_bytes(
         kept=(2, 1),
         transitions=300,
         steps=3,
+        finetune=9,
         episodes=1,
         teacher_episodes=1,
         runs=tmp_path,
@@ -96,7 +98,7 @@ def test_a_sparse_student_stands_beside_a_small_one_of_its_bytes(
         for row in (sparse, small):  # so that no verdict hangs on a score of 0
             row["returns"] = {"breakout": [1.0, 1.0]}
     write_json(config.out, {"rows": rows, "teachers": {"breakout": [2.0, 2.0]}})
-    monkeypatch.setattr(tables, "RESULTS", config.out)
+    monkeypatch.setattr(tables, "FORMER", config.out)
     lines = tables.policy_distillation_bytes()[2:]
     assert [line.split("|")[2].strip() for line in lines] == [
         "sparse, 2 %",
@@ -137,19 +139,14 @@ def test_a_verdict_needs_games_and_seeds(tmp_path: Path, monkeypatch: pytest.Mon
     results = tmp_path / "rows.json"
     write_json(results, found | {"teachers": {game: [8.0, 9.0] for game in "abc"}})
     monkeypatch.setattr(tables, "RESULTS", results)
-    for other in ("JOINT", "LONG", "MORE"):
+    write_json(tmp_path / "none.json", {"rows": [], "teachers": {}})
+    for other in ("JOINT", "FORMER"):
         monkeypatch.setattr(tables, other, tmp_path / "none.json")
     verdicts = {line.split("|")[1].strip(): line for line in tables.policy_distillation_marks()}
     assert "| met |" in verdicts["KL students of 7 % of the weights: 95% of their teachers"]
     assert "| reproduced |" in verdicts["KL over NLL, 7 %"]
-    assert "| open: fewer than 3 games or 2 seeds |" in verdicts["KL over MSE, 7 %"]
-    longer = {"rows": [*rows("kl", 3), *rows("mse", 3)]}
-    write_json(tmp_path / "long.json", longer | {"teachers": {game: [8.0, 9.0] for game in "abc"}})
-    monkeypatch.setattr(tables, "LONG", tmp_path / "long.json")
-    verdicts = {line.split("|")[1].strip(): line for line in tables.policy_distillation_marks()}
-    assert "| reproduced |" in verdicts["KL over MSE, 7 %, taught for longer"]
     assert "3 games of 5, seeds: 2 |" in verdicts["KL over NLL, 7 %"]
-    assert "KL over NLL, 7 %, taught for longer" not in verdicts
+    assert "| open: fewer than 3 games or 2 seeds |" in verdicts["KL over MSE, 7 %"]
 
 
 def test_students_follow_a_teacher_that_still_learns(
