@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -42,6 +42,8 @@ class Config:
     family: str = "cartpole"
     rigs: int = 3
     steps: int = 150_000
+    learning_starts: int = 5_000
+    backend: Literal["sb3", "sbx"] = "sbx"
     episodes: int = 100
     """Of either player."""
     runs: Path = ROOT / "runs" / "teacher_a_rig"
@@ -55,7 +57,13 @@ def row_of(config: Config, number: int) -> JSON:
     folder.mkdir(parents=True, exist_ok=True)
     rig = folder / "rig.toml"
     rig.write_text(rig_text(draw_table(config.family, number)))
-    asked = TeachConfig(env=str(rig), backend="sbx", steps=config.steps, out=folder / "teacher")
+    asked = TeachConfig(
+        env=str(rig),
+        backend=config.backend,
+        steps=config.steps,
+        learning_starts=config.learning_starts,
+        out=folder / "teacher",
+    )
     found = teach(asked)
     teacher = load_acting(folder / "teacher" / "teacher.onnx").acting
     returns = {

@@ -22,6 +22,7 @@ sys.path.append(str(BENCHMARKS))
 
 import methods  # noqa: E402
 import tasks  # noqa: E402
+import teacher_a_rig  # noqa: E402
 from demo_student import demo_student, outside  # noqa: E402
 
 TINY = json.dumps(
@@ -138,3 +139,20 @@ def test_a_demos_student_is_told_without_places_of_the_machine(tmp_path: Path) -
     write_json(tmp_path / "summary.json", stages)
     with pytest.raises(SystemExit, match="has no student yet"):
         demo_student(tmp_path)
+
+
+def test_a_teacher_of_one_drawn_rig_plays_the_episodes_of_the_policy_for_any(
+    tmp_path: Path, run: Callable[..., None]
+) -> None:
+    out = tmp_path / "rows.json"
+    words = ["--rigs", "1", "--steps", "512", "--learning-starts", "256"]
+    words += ["--backend", "sb3", "--episodes", "2"]
+    words += ["--runs", str(tmp_path / "runs"), "--out", str(out)]
+    run(teacher_a_rig.main, teacher_a_rig.Config, *words)
+    (row,) = read_json(out)["rows"]
+    assert (row["family"], row["rig"], row["steps"]) == ("cartpole", teacher_a_rig.FIRST_RIG, 512)
+    assert len(row["teacher"]) == len(row["student"]) == 2
+    assert min(row["student"]) > max(row["teacher"])  # which has learnt nothing in 512 steps
+    written = out.read_bytes()
+    run(teacher_a_rig.main, teacher_a_rig.Config, *words)
+    assert out.read_bytes() == written
