@@ -181,6 +181,19 @@ def any_rig_students() -> list[str]:
     ]
 
 
+def teacher_a_rig() -> list[str]:
+    """Teachers that were trained for a drawn rig each, beside the policy that has not seen it."""
+    lines = ["| rig | steps of SAC | its own teacher's return | the policy for any rig | share |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for row in read_json(RESULTS / "teacher_a_rig.json")["rows"]:
+        own, any_rig = (sum(row[who]) / len(row[who]) for who in ("teacher", "student"))
+        lines.append(
+            f"| {WORDS[row['family']].rig} {row['rig']:,} | {row['steps']:,} | {own:.1f} "
+            f"| {any_rig:.1f} | {own / any_rig:.1%} |"
+        )
+    return lines
+
+
 def one_or_two_policies() -> list[str]:
     """A student for each family beside one for both."""
     results = read_json(RESULTS / "one_or_two_policies.json")

@@ -23,6 +23,7 @@ from any_rig_tables import (
     any_rig_students,
     drawn_trials,
     one_or_two_policies,
+    teacher_a_rig,
 )
 from distillation_tables import (
     gaussian_students,
@@ -225,6 +226,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "any_furuta_marks": partial(any_rig_marks, "furuta"),
     "any_rig_students": any_rig_students,
     "one_or_two_policies": one_or_two_policies,
+    "teacher_a_rig": teacher_a_rig,
     "adapted": adapted,
     "test_memory": test_memory,
     "onnx_node_counts": node_counts,

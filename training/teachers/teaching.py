@@ -136,7 +136,7 @@ OF_FAMILY = {
     ),
     ("ppo", "MinAtar"): replace(
         PPO,
-        steps=1_000_000,
+        steps=5_000_000,
         environments=64,
         learning_rate=1e-3,
         learning_rate_end=0.0,
