@@ -97,6 +97,7 @@ def check_teach(config: TeachConfig) -> tuple[TeachConfig, Teaching, dict[str, A
     backend.device(config.device)
     signals = signals_of(config.env)
     check_algorithm(config, signals)
+    _check_learns(settings)
     _check_memory(config, settings, signals)
     return config, settings, signals
 
@@ -145,12 +146,20 @@ def _check(config: TeachConfig, settings: Teaching) -> None:
     check_numbers(settings, "exploration_noise", least=0, most=10)
     if not settings.hidden:
         raise UserError("hidden is empty; give the width of one layer at least")
+    check_writable(config.out)
+
+
+def _check_learns(settings: Teaching) -> None:
+    """Check that training is longer than what precedes its first update.
+
+    Raises:
+        UserError: it is not.
+    """
     if settings.learning_starts >= settings.steps:
         raise UserError(
             f"learning_starts is {settings.learning_starts}, but steps is {settings.steps}, so "
             "nothing would be learnt; give more steps or a smaller learning_starts"
         )
-    check_writable(config.out)
 
 
 def _check_memory(config: TeachConfig, settings: Teaching, signals: dict[str, Any]) -> None:

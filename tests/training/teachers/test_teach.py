@@ -337,6 +337,8 @@ def test_td3_explores(noise: float | None, explores: bool, tmp_path: Path) -> No
         ({"seed": -1}, "seed is -1"),
         ({"out": Path("/proc/zz")}, "cannot write /proc/zz"),
         ({"env": "CartPole-v1"}, "CartPole-v1 takes one of 2 choices; give --algo dqn or ppo"),
+        # What cannot be mended by more steps is said first.
+        ({"env": "CartPole-v1", "steps": 50}, "CartPole-v1 takes one of 2 choices; give --algo"),
         ({"algo": "dqn"}, "Pendulum-v1 takes 1 real numbers; give --algo sac or td3"),
         (
             {"algo": "ppo", "env": "CartPole-v1", "updates_per_step": 1.0},
