@@ -12,7 +12,7 @@ from sparsectl.common.files import read_json
 from tests.peak_memory import CHILDREN, OWN, TOGETHER
 
 ROOT = Path(__file__).resolve().parent.parent
-HOLD = "b'x' * 300_000_000"
+HOLD = "b'x' * 330_000_000"
 FILES = {
     "test_itself.py": f"def test_it() -> None:\n    assert len({HOLD}) > 0\n",
     "test_little.py": "def test_it() -> None:\n    assert True\n",

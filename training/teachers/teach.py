@@ -150,11 +150,7 @@ def _check(config: TeachConfig, settings: Teaching) -> None:
 
 
 def _check_learns(settings: Teaching) -> None:
-    """Check that training is longer than what precedes its first update.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Refuse a training that is over before its first update."""
     if settings.learning_starts >= settings.steps:
         raise UserError(
             f"learning_starts is {settings.learning_starts}, but steps is {settings.steps}, so "
