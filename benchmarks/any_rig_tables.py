@@ -298,10 +298,10 @@ def drawn_trials(name: str = "cartpole") -> list[str]:
     rows = results["rigs"]
     balanced = [row for row in rows if row["balanced"]]
     times = sorted(row["swing_up_seconds"] for row in balanced)
-    last = results["first"] + len(rows) - 1
+    spans = " and ".join(f"{first:,} to {last:,}" for first, last in results["spans"])
     lines = [
-        f"Rigs {results['first']:,} to {last:,} of `plants/ranges/{name}.toml`, none of which "
-        "was drawn in training; each has a firmware of its own.",
+        f"Rigs {spans} of `plants/ranges/{name}.toml`, none of which was drawn in training; each "
+        "has a firmware of its own.",
         "",
         "| trials | balanced | 95 % interval | swing-up, median |",
         "| --- | --- | --- | --- |",

@@ -8,8 +8,8 @@ rig as its file has it, and on a unit drawn anew from the file's ranges.
 A policy for any pendulum is tried on rigs drawn anew, one a seed, each with a firmware of its own;
 that writes results/trials_on_drawn_rigs.json, and of arms trials_on_drawn_furutas.json:
 
-    python benchmarks/trials.py --policy any-cartpole --rigs 200
-    python benchmarks/trials.py --policy any-furuta --rigs 200
+    python benchmarks/trials.py --policy any-cartpole --rigs 200 --first 700000000 720000000
+    python benchmarks/trials.py --policy any-furuta --rigs 200 --first 700000000 720000000
 
 The same command resumes where it was stopped: each rig's row is kept in --runs.
 """
@@ -63,8 +63,8 @@ class TrialsConfig:
     """Try the policy on so many rigs drawn anew in place of its own; 0: its own."""
     family: str = ""
     """Of the drawn rigs: a file in plants/ranges/; by default the policy's own, or cartpole."""
-    first: int = FIRST_RIG
-    """Number of the first drawn rig."""
+    first: tuple[int, ...] = (FIRST_RIG,)
+    """Number of the first drawn rig; with several as many rigs from each on."""
     out: Path | None = None
     """File for the figures in place of the one in results/."""
 
@@ -96,7 +96,7 @@ def trials_on_drawn_rigs(config: TrialsConfig) -> list[dict[str, Any]]:
     same = {"digest": _identity(config.policy), "seconds": config.seconds}
     known = read_json(kept) if kept.is_file() else {}
     rows = {row["rig"]: row for row in known.get("rows", ()) if known.get("same") == same}
-    wanted = range(config.first, config.first + config.rigs)
+    wanted = [first + number for first in config.first for number in range(config.rigs)]
     revision = provenance()["revision"]
     for number in Progress(
         [number for number in wanted if number not in rows], desc=config.family, unit="rig"
@@ -177,7 +177,8 @@ def main(config: TrialsConfig) -> None:
     results: dict[str, Any] = {"digest": _identity(config.policy), "seconds": config.seconds}
     if config.rigs:
         rows = trials_on_drawn_rigs(config)
-        results |= {"family": config.family, "first": config.first, **summary(rows), "rigs": rows}
+        spans = [[first, first + config.rigs - 1] for first in config.first]
+        results |= {"family": config.family, "spans": spans, **summary(rows), "rigs": rows}
         name = ON_DRAWN.get(config.family, f"trials_on_drawn_{config.family}s.json")
         low, high = results["share_low"], results["share_high"]
         print(f"{results['share']:.1%} of {len(rows)} rigs, [{low:.1%}, {high:.1%}]")
