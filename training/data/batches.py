@@ -78,6 +78,10 @@ class Batches:
         """Add transitions."""
         self._table = torch.cat([self._table, self._rows(dataset)])
 
+    def clear(self) -> None:
+        """Let go of all transitions, once no more minibatches are drawn."""
+        self._table = self._table[:0].clone()
+
     def sample(self, generators: Sequence[torch.Generator], turn: int = 0) -> Batch:
         """Draw a minibatch for each generator's student, with replacement.
 

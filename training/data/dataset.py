@@ -140,7 +140,9 @@ def best_choices(values: NDArray[Any], signals: dict[str, Any]) -> Array:
 
 
 def joined(datasets: list[Dataset]) -> Dataset:
-    """Join datasets; the metadata is that of the first."""
+    """Join datasets; the metadata is that of the first. One alone is returned as it is."""
+    if len(datasets) == 1:
+        return datasets[0]
     names = datasets[0].arrays
     arrays = {name: np.concatenate([getattr(d, name) for d in datasets]) for name in names}
     return Dataset(**arrays, metadata=datasets[0].metadata)

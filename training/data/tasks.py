@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
-from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.signals_json import IMAGE, image_of
 from sparsectl.policy.tasks import MOST
 from sparsectl.training.data.dataset import TASK_ROWS, Dataset
@@ -22,10 +21,8 @@ from sparsectl.training.environments.signals import choice_signal
 JSON = dict[str, Any]
 
 
-def joined_tasks(datasets: Sequence[Dataset], paths: Sequence[Path]) -> Dataset:
-    """One dataset of several tasks.
-
-    Images of equal height and width are padded with empty channels to one size.
+def check_tasks(datasets: Sequence[Dataset], paths: Sequence[Path]) -> None:
+    """Check that the datasets can be joined.
 
     Raises:
         UserError: a dataset has no choices or is given twice, or the observations do not fit one
@@ -42,14 +39,37 @@ def joined_tasks(datasets: Sequence[Dataset], paths: Sequence[Path]) -> Dataset:
                 f"{path} has continuous actions, but a student of several tasks has a head of "
                 "choices for each; distil it alone"
             )
+    _image(datasets, paths)
+
+
+def joined_tasks(datasets: list[Dataset], paths: Sequence[Path]) -> Dataset:
+    """One dataset of several tasks, which `check_tasks` has passed.
+
+    Images of equal height and width are padded with empty channels to one size. The datasets are
+    taken out of the list, so that beside the whole no more of them are in memory than are to come.
+    """
     image = _image(datasets, paths)
     counts = [dataset.label_size for dataset in datasets]
-    parts = [_of_task(dataset, number, counts, image) for number, dataset in enumerate(datasets)]
-    names = ("observations", "next_observations", "actions", "teacher_actions", "teacher_values")
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    for name in ("rewards", "terminations", "truncations"):
-        arrays[name] = np.concatenate([getattr(dataset, name) for dataset in datasets])
-    return Dataset(**arrays, metadata=_metadata(datasets, image))
+    metadata = _metadata(datasets, image)
+    rows, size = sum(metadata[TASK_ROWS]), len(metadata["signals"]["observation"])
+    arrays: dict[str, Any] = {
+        "observations": np.zeros((rows, size), np.float32),
+        "next_observations": np.zeros((rows, size), np.float32),
+        "actions": np.zeros((rows, len(counts)), np.float32),
+        "teacher_actions": np.full((rows, len(counts)), np.nan, np.float32),
+        "teacher_values": np.full((rows, sum(counts)), np.nan, np.float32),
+        "rewards": np.zeros(rows, np.float32),
+        "terminations": np.zeros(rows, np.bool_),
+        "truncations": np.zeros(rows, np.bool_),
+    }
+    end = 0
+    for number in range(len(counts)):
+        dataset, first = datasets.pop(0), end
+        end += len(dataset)
+        _fill({name: array[first:end] for name, array in arrays.items()}, dataset, number, image)
+        head = sum(counts[:number])
+        arrays["teacher_values"][first:end, head : head + counts[number]] = dataset.choice_values()
+    return Dataset(**arrays, metadata=metadata)
 
 
 def _image(datasets: Sequence[Dataset], paths: Sequence[Path]) -> tuple[int, int, int] | None:
@@ -77,34 +97,22 @@ def _said(shape: tuple[int, int, int] | None, size: int) -> str:
     return f"{size} numbers" if shape is None else f"{shape[0]} x {shape[1]} pixels"
 
 
-def _of_task(
-    dataset: Dataset, number: int, counts: list[int], image: tuple[int, int, int] | None
-) -> dict[str, Array]:
-    rows, first = len(dataset), sum(counts[:number])
-    actions = np.zeros((rows, len(counts)), np.float32)
-    labels = np.full((rows, len(counts)), np.nan, np.float32)
-    values = np.full((rows, sum(counts)), np.nan, np.float32)
-    actions[:, number] = dataset.actions[:, 0]
-    labels[:, number] = dataset.teacher_actions[:, 0]
-    values[:, first : first + counts[number]] = dataset.choice_values()
-    own = image_of(dataset.signals)
-    return {
-        "observations": _padded(dataset.observations, own, image),
-        "next_observations": _padded(dataset.next_observations, own, image),
-        "actions": actions,
-        "teacher_actions": labels,
-        "teacher_values": values,
-    }
-
-
-def _padded(
-    observations: Array, own: tuple[int, int, int] | None, image: tuple[int, int, int] | None
-) -> Array:
-    if own is None or image is None or own == image:
-        return observations
-    padded = np.zeros((len(observations), *image), np.float32)
-    padded[..., : own[2]] = observations.reshape(-1, *own)
-    return padded.reshape(len(observations), -1)
+def _fill(
+    arrays: dict[str, Any], dataset: Dataset, number: int, image: tuple[int, int, int] | None
+) -> None:
+    """Write a task's rows into its part of the whole, but for its teacher's values."""
+    own, rows = image_of(dataset.signals), len(dataset)
+    for name in ("observations", "next_observations"):
+        values = getattr(dataset, name)
+        if own is None or image is None:
+            arrays[name][:] = values
+        else:
+            padded = arrays[name].reshape(rows, *image)
+            padded[..., : own[2]] = values.reshape(-1, *own)
+    for name in ("actions", "teacher_actions"):
+        arrays[name][:, number] = getattr(dataset, name)[:, 0]
+    for name in ("rewards", "terminations", "truncations"):
+        arrays[name][:] = getattr(dataset, name)
 
 
 def _metadata(datasets: Sequence[Dataset], image: tuple[int, int, int] | None) -> JSON:

@@ -26,7 +26,7 @@ from sparsectl.policy.load import LoadOptions, load_acting
 from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
-from sparsectl.training.data.tasks import joined_tasks
+from sparsectl.training.data.tasks import check_tasks, joined_tasks
 from sparsectl.training.distillation.methods import chosen_method
 from sparsectl.training.distillation.presets import Preset, chosen_preset
 from sparsectl.training.distillation.resolution import resolved
@@ -127,13 +127,14 @@ def several_tasks(config: DistillConfig) -> tuple[Dataset, HeadsTerm]:
                 "are given; leave it out, and measure each task with `sparsectl evaluate --task`"
             )
     datasets = [read_dataset(path) for path in config.datasets]
-    joined = joined_tasks(datasets, config.datasets)
-    terms = []
+    check_tasks(datasets, config.datasets)
+    heads, terms = tuple(dataset.label_size for dataset in datasets), []
     for path, dataset in zip(config.datasets, datasets, strict=True):
         term = term_of(replace(config, dataset=path), dataset, None)
-        assert term is not None  # joined_tasks has seen to that
+        assert term is not None  # check_tasks has seen to that
         terms.append(term)
-    return joined, HeadsTerm(tuple(terms), tuple(dataset.label_size for dataset in datasets))
+    del dataset  # joined_tasks lets go of each when it has its rows
+    return joined_tasks(datasets, config.datasets), HeadsTerm(tuple(terms), heads)
 
 
 @contextmanager

@@ -182,6 +182,9 @@ class Distillation:
         return self.data.add(number, self.policy, tries)
 
     def _begin_finetuning(self, number: int, keep: int, layers: tuple[StudentLayer, ...]) -> None:
+        # The table of the stage before is as large as the one to come.
+        self.bpd.batches.clear()
+        self.finetuning = None
         seed = self.config.seed + number * FINETUNE_SEEDS
         data, settings = self.data.all(self.teacher_return), self.preset.finetune
         self.finetuning = finetuning_of(settings, layers, self.term)(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,21 @@ def test_memories_are_taken_in_turn(games: tuple[Path, ...]) -> None:
         labels = batches.sample([random], turn).labels[0]
         heads = [labels[:, :3], labels[:, 3:7], labels[:, 7:]]
         assert [bool(head.isfinite().all()) for head in heads] == [turn % 3 == k for k in range(3)]
+
+
+def test_tasks_are_joined_in_little_more_memory_than_they_take() -> None:
+    names = ("Breakout", "SpaceInvaders", "Freeway")
+    paths = tuple(Path(name) for name in names)
+    datasets = [known(f"MinAtar/{name}-v1", 3_000, seed) for seed, name in enumerate(names)]
+    tracemalloc.start()
+    try:
+        joined = joined_tasks(datasets, paths)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not datasets
+    size = sum(getattr(joined, name).nbytes for name in joined.arrays)
+    assert size < most < 1.2 * size
 
 
 def test_a_head_learns_from_its_own_task_alone() -> None:
