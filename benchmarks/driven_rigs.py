@@ -55,12 +55,15 @@ class Freeze:
     Args:
         rigs: that are driven.
         episodes: of the rigs, at their beginning.
+        is_dead: they never count at all.
     """
 
-    def __init__(self, rigs: Sequence[Rig], episodes: PendulumEpisodes) -> None:
+    def __init__(self, rigs: Sequence[Rig], episodes: PendulumEpisodes, is_dead: bool) -> None:
         period_s = np.array([rig.period_s for rig in rigs])
         random = np.random.default_rng(5)
         self.from_tick = np.round(random.uniform(0.5, 6.0, len(rigs)) / period_s).astype(np.int64)
+        if is_dead:
+            self.from_tick[:] = -1
         self._counts, self._tick = episodes.units.counts, 0
         self._pole: NDArray[np.int64] | None = None
         self._angle = np.zeros(len(rigs))
@@ -221,12 +224,14 @@ def watched(
     seconds: float,
     push: Push | None = None,
     freezes: bool = False,
+    is_dead: bool = False,
 ) -> Seen:
-    """Drive each rig from hanging at rest; the rig's number in the list is its episode's seed."""
+    """Drive each rig from hanging at rest; the rig's number in the list is its episode's seed. The
+    pole's encoder freezes on the way, or is dead from the start."""
     steps = math.ceil(seconds / min(rig.period_s for rig in rigs))
     episodes = PendulumEpisodes(rigs, list(range(len(rigs))), steps=steps)
     hand = Hand(push, rigs, episodes) if push else None
-    freeze = Freeze(rigs, episodes) if freezes else None
+    freeze = Freeze(rigs, episodes, is_dead) if freezes or is_dead else None
     if freeze:
         episodes.units.counts = freeze.counts  # type: ignore[method-assign]
     base, pole = np.zeros((2, steps + 1, len(rigs)), np.int32)

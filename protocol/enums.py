@@ -43,7 +43,7 @@ class Fault(IntEnum):
     STUCK_BASE = 5
     """The motor drove but the base's encoder did not move: jammed, unplugged, no supply."""
     STUCK_POLE = 6
-    """The base travelled but the pole's encoder did not move."""
+    """The base moved as no free pole could stand still above, but the pole's encoder did not."""
     HOMING_TIMEOUT = 7
     """The encoders did not come to rest in time."""
     LINK_LOST = 8

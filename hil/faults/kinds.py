@@ -42,8 +42,8 @@ class FaultKind:
     """What the check needs to observe before it can detect the fault; the motor is off at most 3
     periods later."""
     precondition: Precondition = ""
-    """What has to come first if the fault alone shows nothing: a still pole does not count as stuck
-    until the base has travelled a quarter of its limit."""
+    """What has to come first if the fault alone shows nothing: a still pole need not count as
+    stuck before the base has travelled a quarter of its limit."""
     from_boot: bool = False
     """True if the fault is there from the start, whatever time is asked for, as a swapped cable
     is."""

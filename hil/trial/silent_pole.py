@@ -12,7 +12,8 @@ FLICKER: Final = 2
 
 class SilentPole:
     """Notices a pole whose count never left its place while the base moved: its encoder is not
-    connected. The board stops such a run only if the base travels far in one direction."""
+    connected. The board stops such a run as STUCK_POLE, but where the base moves so little that a
+    free pole could stand still."""
 
     def __init__(self) -> None:
         self._first: Sample | None = None
@@ -26,10 +27,10 @@ class SilentPole:
 
     @property
     def explanation(self) -> str:
-        """What to add to the reason for the end; empty if the pole moved, or the base did not."""
+        """Why the pole seems to hang; empty if the pole moved, or the base did not."""
         if self._pole > FLICKER or self._base <= FLICKER:
             return ""
         return (
-            f": while the base moved by {self._base} counts, the pole's encoder counted "
+            f"while the base moved by {self._base} counts, the pole's encoder counted "
             f"{self._pole}; look at its plug, its supply and both of its channels"
         )

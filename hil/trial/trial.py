@@ -254,7 +254,7 @@ class _Trial:
                 for sample in drive.advance():
                     self.last = sample
                     if sample.state == State.FAULT:
-                        return self._stopped(Fault(sample.fault))
+                        return self._stopped(Fault(sample.fault), silence.explanation)
                     if sample.state != State.ACTIVE:
                         continue
                     start_us = sample.time_us if start_us is None else start_us
@@ -271,7 +271,8 @@ class _Trial:
                 if watch.captured_us is None:
                     if now_us - start_us > self.config.swing_up_limit_s * 1e6:
                         limit_s = f"{self.config.swing_up_limit_s:g} s"
-                        return f"the pole was not up within {limit_s}{silence.explanation}"
+                        why = f": {silence.explanation}" if silence.explanation else ""
+                        return f"the pole was not up within {limit_s}{why}"
                     continue
                 held_s = (now_us - watch.captured_us) * 1e-6
                 if held_s >= self.config.seconds:
@@ -279,8 +280,9 @@ class _Trial:
                 if kicks and held_s >= kicks[0].after_s:
                     self._kick(session, kicks.pop(0), now_us)
 
-    def _stopped(self, fault: Fault) -> str:
-        """Explain that and why the board has stopped the trial, and what to do about it."""
+    def _stopped(self, fault: Fault, of_silent_pole: str = "") -> str:
+        """Explain that and why the board has stopped the trial, and what to do about it; of a stuck
+        pole whose encoder never counted, `of_silent_pole` tells more than the fault."""
         absence = self.presence.recent()
         if absence is not None and fault in SILENCES:
             with suppress(JournalLost):  # what is told does not depend on it
@@ -291,6 +293,8 @@ class _Trial:
         period_us = self.plan.expectation.rig.period_us
         share = self.plan.line_share if self.plan.is_realtime else 0.0
         what = advice(fault, period_us, self.config.link_timeout_ticks, share)
+        if fault == Fault.STUCK_POLE:
+            what = of_silent_pole or what
         return f"the board stopped the trial: {fault.name}" + (f" ({what})" if what else "")
 
     def _kick(self, session: Session, kick: Kick, now_us: int) -> None:

@@ -58,9 +58,7 @@ def test_no_healthy_rig_is_stopped(
     rigs = _rigs(name)
     seen = watched(rigs, driver(rigs), Swap(), SECONDS)
     stops = checked(check_library(tmp_path), rigs, seen)
-    # docs/safety.md says what random duties do to light poles
-    allowed = {Fault.NONE, Fault.STUCK_POLE} if driver is at_random else {Fault.NONE}
-    assert {stop.fault for stop in stops} <= allowed
+    assert {stop.fault for stop in stops} == {Fault.NONE}
 
 
 @pytest.mark.parametrize("driver", [student, controller])
@@ -92,6 +90,33 @@ def test_a_pole_encoder_that_freezes_is_found(
     found = stuck(rigs, checked(check_library(tmp_path), rigs, seen), seen)
     assert sum(found["by"].values()) >= share * found["rigs"]
     assert found["at_limit"] <= 1 and found["seconds"]["median"] < 0.4
+
+
+@pytest.mark.parametrize(
+    ("name", "driver", "share", "seconds"),
+    [
+        ("cartpole", student, 1.0, 1.0),
+        ("cartpole", controller, 0.7, 10.0),
+        ("furuta", controller, 0.9, 10.0),
+        ("sensorsini_cartpole", teacher, 1.0, 1.5),
+        ("qube_servo2", teacher, 1.0, 0.5),
+    ],
+)
+def test_a_pole_encoder_that_never_counts_is_found(
+    tmp_path: Path,
+    name: str,
+    driver: Callable[[Sequence[Rig]], Driver],
+    share: float,
+    seconds: float,
+) -> None:
+    """Even where the policy swings the base about one place, as the cart-pole's teacher does. Not
+    every rig of the controller that knows the masses is found."""
+    rigs = _rigs(name)
+    seen = watched(rigs, driver(rigs), Swap(), SECONDS, is_dead=True)
+    stops = checked(check_library(tmp_path), rigs, seen)
+    found = [stop.tick * rig.period_s for stop, rig in zip(stops, rigs, strict=True) if stop.fault]
+    assert {stop.fault for stop in stops} <= {Fault.NONE, Fault.STUCK_POLE}
+    assert len(found) >= share * len(rigs) and max(found) <= seconds
 
 
 @pytest.mark.parametrize("push", PUSHES)

@@ -33,6 +33,29 @@ def test_stuck_pole(core: Core, flicker: int) -> None:
     assert _now(core) == (S.FAULT, Fault.STUCK_POLE)
 
 
+@pytest.mark.parametrize("flicker", [0, 1])
+def test_a_pole_whose_base_only_swings_about_its_middle_is_stuck(core: Core, flicker: int) -> None:
+    """The base swings by 20 counts to either side, a fiftieth of its limit, and travels nowhere. A
+    free pole would swing with it, so the trial does not go on until its swing-up is overdue."""
+    _active(core)
+    for tick in range(1, 12 * STUCK):
+        _tick(core, round(20 * math.sin(tick)), flicker * (tick % 2), output=0.2)
+    assert _now(core) == (S.FAULT, Fault.STUCK_POLE)
+
+
+def test_a_pole_that_stood_still_too_long_for_a_moment_is_not_stuck(core: Core) -> None:
+    """Friction holds a hanging pole through a brief stroke of the base, again and again, and each
+    time its count moves at last: single strokes do not add up."""
+    _active(core)
+    pole = 0
+    for tick in range(1, 60 * STUCK):
+        stroke = tick % (3 * STUCK)
+        base = round(20 * math.sin(stroke)) if stroke < STUCK else 0
+        pole += 3 if stroke == 2 * STUCK else 0
+        _tick(core, base, pole, output=0.2)
+        assert _now(core)[0] == S.ACTIVE
+
+
 @pytest.mark.parametrize("upright", [False, True])
 def test_a_pole_above_a_base_that_runs_evenly_is_not_stuck(core: Core, upright: bool) -> None:
     """Nothing turns it, until the base brakes: then a pole whose count stands still is stuck."""

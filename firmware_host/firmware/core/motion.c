@@ -13,6 +13,7 @@
 #define STEP_NOISE 2     /* counts a tick, of such a difference: each step is within one */
 #define STILL_MEMORY 4u  /* in stuck_ticks: the base's earlier travel is forgotten */
 #define STILL_WINDOW 2u  /* in stuck_ticks: a still pole's motion is reckoned over so long */
+#define STILL_PROOFS 4u  /* stretches that no speed explains; healthy rigs have shown 2 */
 #define UNBOUNDED 1e9f   /* counts a tick */
 #define ZERO_LEAN 0.04f  /* rad: the pole hangs with friction, and its count stands for an angle */
 #define HELD_MEMORY 2u   /* in stuck_ticks: no pole holds a base for as long */
@@ -213,8 +214,8 @@ static void begin_stillness(struct motion *motion) {
  * leaves a straight path, and falls. Its count may stand still nevertheless, above a base that runs
  * evenly, or leaning just as far as the base is accelerated. So what a free pole would have done is
  * summed from the count's place on, and compared with what the count shows: each tick bounds the
- * speed that the pole may have had at the beginning, and once no speed is left, the count is
- * wrong. */
+ * speed that the pole may have had at the beginning, and once no speed is left, the stretch is
+ * unexplained, and the next one begins. */
 static void explain_stillness(struct motion *motion, const struct motion_limits *limits,
                               int32_t base_step, int32_t pole_count, uint32_t periods) {
     struct stillness *still = &motion->stillness;
@@ -240,7 +241,8 @@ static void explain_stillness(struct motion *motion, const struct motion_limits 
     still->slowest = still->slowest > least ? still->slowest : least;
     still->fastest = least_of(still->fastest, most);
     if (still->slowest > still->fastest) {
-        motion->unexplained = true;
+        motion->unexplained++; /* at most to STILL_PROOFS or stuck_ticks: then the motor is off */
+        begin_stillness(motion);
     }
 }
 
@@ -248,8 +250,9 @@ static void explain_stillness(struct motion *motion, const struct motion_limits 
  * flicker does not prove that an encoder is dead: the pole of a good balance may stay within one
  * count of a coarse encoder for any length of time while the base moves to and fro, or slowly home;
  * and one that turns about moves by single counts for a while, which are motion if they add up.
- * The proof is a base that travels this far in one direction within a few of the pole's time
- * constants, in a way that a free pole cannot stand still above. */
+ * One stretch of time in which a free pole could not have stood still proves nothing either, as the
+ * hinge has friction, but several do, before the pole's count moves again. So does a single one
+ * while the base travels this far in one direction within a few of the pole's time constants. */
 static bool stuck_pole(struct motion *motion, const struct motion_limits *limits, int32_t base_step,
                        int32_t pole_step, int32_t pole_count, uint32_t periods) {
     const bool dead = stopped_dead(&motion->pole_still, &motion->pole_speed, pole_step,
@@ -261,14 +264,15 @@ static bool stuck_pole(struct motion *motion, const struct motion_limits *limits
     motion->still_travel = moved ? 0 : motion->still_travel + base_step;
     motion->pole_rest = moved ? 0 : add(motion->pole_rest, periods);
     if (moved || motion->pole_rest == periods) {
-        motion->unexplained = false;
+        motion->unexplained = 0;
         begin_stillness(motion);
     }
     if (!moved) {
         explain_stillness(motion, limits, base_step, pole_count, periods);
     }
-    return dead || (motion->pole_rest >= limits->stuck_ticks && motion->unexplained &&
-                    magnitude(motion->still_travel) >= limits->stuck_travel);
+    const bool travelled = magnitude(motion->still_travel) >= limits->stuck_travel;
+    return dead || (motion->pole_rest >= limits->stuck_ticks &&
+                    motion->unexplained >= (travelled ? 1u : STILL_PROOFS));
 }
 
 enum wire_fault motion_check(struct motion *motion, const struct motion_limits *limits,

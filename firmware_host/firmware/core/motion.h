@@ -70,7 +70,7 @@ struct motion {
     uint16_t base_rest;    /* all ticks since then */
     bool held : 1;         /* by its pole, at one of them, maybe */
     bool after_gap : 1;    /* the last step took more than one period */
-    bool unexplained : 1;  /* since the pole last moved: no speed explains its stillness */
+    uint8_t unexplained;   /* stretches since the pole last moved that no speed explains */
     float duty;            /* that held before the last tick */
     float duty_before;     /* and the one before it */
     int32_t gained;        /* counts a tick: of a base driven against its motion, since when it was
