@@ -31,7 +31,7 @@ from sparsectl.policy.choices import Choices, choices_of
 from sparsectl.policy.folder import check_unchanged, names_hash, read_policy_json
 from sparsectl.policy.graph import PolicyGraph
 from sparsectl.policy.lost_normaliser import warn_of_normaliser
-from sparsectl.policy.mistaken_choices import warn_of_count, warn_of_values
+from sparsectl.policy.mistaken_choices import warn_of_count, warn_of_mean, warn_of_values
 from sparsectl.policy.model_file import check_model_file
 from sparsectl.policy.normalizer import Normalizer, read_normalizer
 from sparsectl.policy.onnx_file.output import choose_output, values_in
@@ -158,6 +158,7 @@ def _onnx(path: Path, asked: LoadOptions) -> PolicyGraph:
     _refuse("task", asked.task, "students of several tasks", f"{path} is an ONNX file")
     graph = read_onnx(path, asked.output, asked.argmax)
     if asked.argmax:
+        warn_of_mean(path, asked.output)
         last = float(graph.layers[-1].parts[0].neurons - 1)
         signal = replace(graph.action[0], unit=INDEX, low=0.0, high=last)
         return replace(graph, action=(signal,))

@@ -10,7 +10,7 @@ import onnx
 from sparsectl.common.warning import warn
 from sparsectl.policy.choices import Choices
 from sparsectl.policy.graph import PolicyGraph
-from sparsectl.policy.onnx_file.output import choose_output, names_values
+from sparsectl.policy.onnx_file.output import choose_output, names_mean, names_values
 from sparsectl.policy.onnx_file.tensors import short
 
 
@@ -26,6 +26,19 @@ def warn_of_values(path: Path, graph: PolicyGraph, wanted: str | None) -> None:
             f"{path}: output {short(output)} seems to have a value for each of "
             f"{graph.action_size} choices, and becomes {graph.action_size} actions; with --argmax "
             "the action is the index of the greatest"
+        )
+
+
+def warn_of_mean(path: Path, wanted: str | None) -> None:
+    """Warn if the output whose greatest value the user takes for the choice is called the mean of
+    continuous actions."""
+    model: Any = onnx.load(path, load_external_data=False)
+    output = choose_output([value.name for value in model.graph.output], wanted)
+    if names_mean(output):
+        warn(
+            f"{path}: output {short(output)} has the name of a mean of continuous actions, and "
+            "with --argmax the action is the index of its greatest value; leave --argmax out if it "
+            "is one"
         )
 
 

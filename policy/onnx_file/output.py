@@ -67,6 +67,11 @@ def values_in(name: str) -> str | None:
     return next((kind for kind, names in VALUES.items() if _plain(name) in names), None)
 
 
+def names_mean(name: str) -> bool:
+    """Return whether an output's name says that it is the mean of continuous actions."""
+    return bool({"mu", "mean", "means"} & words_of(name))
+
+
 def names_values(name: str) -> bool:
     """Return whether an output's name says that it has a value for each choice; surer names are
     those of `values_in`."""

@@ -124,6 +124,16 @@ def test_values_become_actions_with_a_warning_and_with_argmax_a_choice(
     assert (signal.unit, signal.low, signal.high) == ("index", 0, 2)
 
 
+@pytest.mark.parametrize(("output", "warned"), [("mu", True), ("action_mean", True), ("q", False)])
+def test_argmax_of_a_mean_is_warned_of(
+    output: str, warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_onnx(tmp_path / "policy.onnx", output, outputs=3)
+    assert load(path, LoadOptions(argmax=True)).action_size == 1
+    said = f"output '{output}' has the name of a mean of continuous actions, and with --argmax"
+    assert (said in capsys.readouterr().err) == warned
+
+
 def test_an_index_has_no_greatest_value(tmp_path: Path) -> None:
     path = write_onnx(tmp_path / "policy.onnx", "choice", "index")
     with pytest.raises(UserError, match="output 'choice' has one value, and --argmax takes one"):
