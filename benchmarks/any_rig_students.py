@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median_low
 from typing import Any
@@ -76,15 +76,40 @@ ANY_ERROR = 1.0
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The budget, the same for each student."""
+class Budget:
+    """Of each student, the same for all that are compared."""
 
-    folder: Path = Path("runs/any_rig_students")
     rounds: int = 40
+    """Of each family."""
     rigs: int = 128
     """Driven in each round."""
     ticks: int = 800
     updates: int = 24
+
+    def settings(self, **others: Any) -> AnyRigSettings:
+        """Of a distillation in this budget."""
+        return AnyRigSettings(
+            **asdict(self.alone()),
+            batch=self.rigs,
+            chunk=100,
+            kept=12,
+            average=0.995,
+            near_upright=1.0,
+            near_limit=2.0,
+            seed=3,
+            **others,
+        )
+
+    def alone(self) -> Budget:
+        """Without what else was asked for."""
+        return Budget(self.rounds, self.rigs, self.ticks, self.updates)
+
+
+@dataclass(frozen=True)
+class Asked(Budget):
+    """The budget, and where students and results go."""
+
+    folder: Path = Path("runs/any_rig_students")
     measured: int = 500
     """Drawn rigs on which all are measured."""
     out: Path = OUT
@@ -93,37 +118,20 @@ class Asked:
 def main(asked: Asked) -> None:
     """Distil and measure each."""
     torch.set_num_threads(1)
-    shared = AnyRigSettings(
-        rounds=asked.rounds,
-        rigs=asked.rigs,
-        ticks=asked.ticks,
-        updates=asked.updates,
-        batch=asked.rigs,
-        chunk=100,
-        kept=12,
-        average=0.995,
-        near_upright=1.0,
-        near_limit=2.0,
-        seed=3,
-    )
+    shared = asked.settings()
     rigs = [draw_rig("cartpole", FIRST_RIG + number) for number in range(asked.measured)]
     rows: dict[str, dict[str, Any]] = {}
-    budget = {key: getattr(asked, key) for key in ("rounds", "rigs", "ticks", "updates")}
+    budget = asdict(asked.alone())
     for name, shape in SHAPES.items():
         folder = asked.folder / name.replace(",", "").replace(" ", "_")
         distillation = AnyRigDistillation(replace(shared, **shape), folder, label=name)
         distillation.run()
         found = balanced(rigs, distillation)
-        low, high = wilson(int(found.sum()), len(rigs))
         rows[name] = {
             "weights": _weights(distillation),
             "state_bytes": 4 * (shape["units"] or SIGNALS * shape["frames"]),
-            "balanced": int(found.sum()),
-            "rigs": len(rigs),
             "share": float(found.mean()),
-            "low": low,
-            "high": high,
-            "failed": np.flatnonzero(~found).tolist(),
+            **counted(found),
         }
         student = distillation.actor
         if isinstance(student, Acting):
@@ -183,6 +191,19 @@ def balanced(rigs: list[Any], distillation: AnyRigDistillation) -> np.ndarray:
         seeds = [episode_seed(Series.BENCHMARK, number) for number in block]
         parts.append(trials([rigs[k] for k in block], seeds, distillation.actor).balanced)
     return np.concatenate(parts)
+
+
+def counted(found: np.ndarray) -> dict[str, Any]:
+    """How many of the rigs are balanced, with Wilson's 95 % interval, and which are not."""
+    low, high = wilson(int(found.sum()), len(found))
+    failed = np.flatnonzero(~found).tolist()
+    return {
+        "balanced": int(found.sum()),
+        "rigs": len(found),
+        "low": low,
+        "high": high,
+        "failed": failed,
+    }
 
 
 if __name__ == "__main__":

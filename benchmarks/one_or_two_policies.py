@@ -11,7 +11,7 @@ that come with sparsectl (benchmarks/any_rig.py). A run that was stopped goes on
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch  # noqa: E402
 import tyro  # noqa: E402
-from any_rig_students import FIRST_RIG, balanced  # noqa: E402
+from any_rig_students import FIRST_RIG, Budget, balanced, counted  # noqa: E402
 
 from sparsectl.common.files import write_json  # noqa: E402
 from sparsectl.common.provenance import provenance  # noqa: E402
-from sparsectl.export.other_choices import wilson  # noqa: E402
 from sparsectl.plants.drawing import draw_rig  # noqa: E402
 from sparsectl.plants.rig import Rig  # noqa: E402
-from sparsectl.training.any_rig.distill import (  # noqa: E402
-    AnyRigDistillation,
-    AnyRigSettings,
-    first_number,
-)
+from sparsectl.training.any_rig.distill import AnyRigDistillation, first_number  # noqa: E402
 
 OUT = Path(__file__).parent / "results" / "one_or_two_policies.json"
 
@@ -40,16 +35,13 @@ STUDENTS = {"carts": ("cartpole",), "arms": ("furuta",), "both": FAMILIES}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The budget, the same for each student and family."""
+class Asked(Budget):
+    """The budget, and where students and results go."""
 
-    folder: Path = Path("runs/one_or_two_policies")
     rounds: int = 30
-    """Of each family."""
     rigs: int = 96
-    """Driven in each round."""
     ticks: int = 600
-    updates: int = 24
+    folder: Path = Path("runs/one_or_two_policies")
     measured: int = 300
     """Drawn rigs of each family on which all are measured."""
     out: Path = OUT
@@ -59,22 +51,10 @@ def main(asked: Asked) -> None:
     """Distil and measure each."""
     torch.set_num_threads(1)
     # Failures do not come back in a later round, which may be of the other family.
-    shared = AnyRigSettings(
-        rigs=asked.rigs,
-        ticks=asked.ticks,
-        updates=asked.updates,
-        batch=asked.rigs,
-        chunk=100,
-        kept=12,
-        again=0.0,
-        average=0.995,
-        near_upright=1.0,
-        near_limit=2.0,
-        seed=3,
-    )
+    shared = asked.settings(again=0.0)
     numbers = range(FIRST_RIG, FIRST_RIG + asked.measured)
     measured = {family: [draw_rig(family, each) for each in numbers] for family in FAMILIES}
-    budget = {key: getattr(asked, key) for key in ("rounds", "rigs", "ticks", "updates")}
+    budget = asdict(asked.alone())
     rows: dict[str, dict[str, Any]] = {}
     for name, families in STUDENTS.items():
 
@@ -88,9 +68,7 @@ def main(asked: Asked) -> None:
         rows[name] = {}
         for family, rigs in measured.items():
             found = balanced(rigs, distillation)
-            low, high = wilson(int(found.sum()), len(rigs))
-            counted = {"balanced": int(found.sum()), "rigs": len(rigs), "low": low, "high": high}
-            rows[name][family] = counted | {"failed": [int(k) for k in (~found).nonzero()[0]]}
+            rows[name][family] = counted(found)
         write_json(asked.out, {"rows": rows, "budget": budget, "provenance": provenance()})
 
 

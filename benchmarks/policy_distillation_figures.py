@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from online_distillation_tables import means
-from policy_distillation_tables import FORMER, LOSSES, PAPER, RESULTS, Returns, share
+from policy_distillation_tables import LOSSES, PAPER, RESULTS, Returns, share
 
 from sparsectl.common.files import read_json
 
@@ -70,7 +70,7 @@ def weights(axes: Any, rows: list[JSON], teachers: Any) -> None:
     axes.set_xticks([3000, 6000, 12_000, 24_000, 48_000], ["3", "6", "12", "24", "48"])
     axes.minorticks_off()
     games = {row["game"] for row in rows if row["kind"] == "sparse"}
-    axes.set_title(f"At fixed bytes, KL, {len(games)} games, former teachers", fontsize=9)
+    axes.set_title(f"At fixed bytes, KL, {len(games)} games", fontsize=9)
 
 
 def online(axes: Any, found: JSON) -> None:
@@ -95,10 +95,10 @@ def main() -> None:
     matplotlib.rcParams["svg.hashsalt"] = "sparsectl"
     from matplotlib import pyplot
 
-    former = read_json(FORMER)
+    found = read_json(RESULTS)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    sizes(left, read_json(RESULTS))
-    weights(right, former["rows"], former["teachers"])
+    sizes(left, found)
+    weights(right, found["rows"], found["teachers"])
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.8)
         axes.set_ylabel("share of the teachers' score")

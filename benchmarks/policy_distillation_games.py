@@ -12,7 +12,8 @@ def policy_distillation_games() -> list[str]:
     """A column a loss and size: in each game the share of the teacher's score, and how often a
     student chooses otherwise than its teacher."""
     found = read_json(RESULTS)
-    rows, teachers = found["rows"], found["teachers"]
+    rows = [row for row in found["rows"] if row["kind"] == "single"]
+    teachers = found["teachers"]
     columns = sorted({(row["size"], row["loss"]) for row in rows}, key=_order)
     lines = [["game", *(f"{LOSSES[loss]}, {size} %" for size, loss in columns)]]
     lines.append(["---"] * len(lines[0]))

@@ -17,7 +17,7 @@ from sparsectl.common.files import read_json
 RESULTS = Path(__file__).resolve().parent / "results" / "policy_distillation.json"
 FORMER = RESULTS.with_name("policy_distillation_former.json")
 """Students of the former teachers, which had 200,000 to 1,000,000 frames: several games in one
-network, and fixed bytes."""
+network, what learnt them jointly, and fixed bytes."""
 JOINT = RESULTS.with_name("joint_learning.json")
 
 TEACHERS = RESULTS.parent.parent.parent / "training" / "teachers"
@@ -185,56 +185,72 @@ def _order(pair: tuple[str, int]) -> tuple[int, int]:
     return list(LOSSES).index(pair[0]), -pair[1]
 
 
+def _whose() -> dict[str, Path]:
+    """Results by the teachers that they are of."""
+    return {"today's": RESULTS, "former": FORMER}
+
+
+def _joint(results: Path) -> list[JSON]:
+    """Networks that learnt several games jointly, from as many frames as the teachers of these
+    results or fewer."""
+    if results == FORMER:
+        return list(read_json(FORMER).get("joint", []))
+    return list(read_json(JOINT)["rows"]) if JOINT.exists() else []
+
+
 def policy_distillation_several() -> list[str]:
     """A row a loss: several games in one network of one teacher's size; then the networks of that
     size that learnt the games jointly."""
-    rows, teachers = _rows(FORMER)
     lines = [
-        "| games | one network | frames of the games | score, share of the teachers' | seeds "
-        "| episodes | paper, three games |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| games | teachers | one network | frames of the games | score, share of the teachers' "
+        "| seeds | episodes | paper, three games |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    several = [row for row in rows if row["kind"] == "several"]
-    for games, loss in sorted({(tuple(row["games"]), row["loss"]) for row in several}):
-        found = _of(several, games=list(games), loss=loss)
-        paper = PAPER_SEVERAL.get(loss, "–") if len(games) == 3 else "–"
-        lines.append(
-            f"| {len(games)} | student, {LOSSES[loss]} | the teachers' "
-            f"| {_cell(found, teachers)} | {_seeds(found)} | {_episodes(found)} | {paper} |"
-        )
-    joint = read_json(JOINT)["rows"] if JOINT.exists() else []
-    for games, algo, frames in sorted(
-        {(tuple(row["games"]), row["algo"], row["frames"]) for row in joint}
-    ):
-        found = _of(joint, games=list(games), algo=algo, frames=frames)
-        lines.append(
-            f"| {len(games)} | learnt jointly, {algo.upper()} | {frames:,} "
-            f"| {_cell(found, teachers)} | {_seeds(found)} | {_episodes(found)} | {PAPER_JOINT} |"
-        )
+    for whose, results in _whose().items():
+        rows, teachers = _rows(results)
+        several = [row for row in rows if row["kind"] == "several"]
+        for games, loss in sorted({(tuple(row["games"]), row["loss"]) for row in several}):
+            found = _of(several, games=list(games), loss=loss)
+            paper = PAPER_SEVERAL.get(loss, "–") if len(games) == 3 else "–"
+            lines.append(
+                f"| {len(games)} | {whose} | student, {LOSSES[loss]} | the teachers' "
+                f"| {_cell(found, teachers)} | {_seeds(found)} | {_episodes(found)} | {paper} |"
+            )
+        joint = _joint(results)
+        for games, algo, frames in sorted(
+            {(tuple(row["games"]), row["algo"], row["frames"]) for row in joint}
+        ):
+            found = _of(joint, games=list(games), algo=algo, frames=frames)
+            paper = PAPER_JOINT if len(games) == 3 else "–"
+            lines.append(
+                f"| {len(games)} | {whose} | learnt jointly, {algo.upper()} | {frames:,} "
+                f"| {_cell(found, teachers)} | {_seeds(found)} | {_episodes(found)} | {paper} |"
+            )
     return lines
 
 
 def policy_distillation_bytes() -> list[str]:
     """Sparse students beside small dense ones of the same bytes, by KL."""
-    rows, teachers = _rows(FORMER)
     lines = [
-        "| bytes of tables | student | weights | score, share of the teachers' "
+        "| bytes of tables | teachers | student | weights | score, share of the teachers' "
         "| chooses otherwise | games | seeds | episodes |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for kept, kind in product(_kept(rows), ("sparse", "small")):
-        of_these = [row for row in rows if row["kind"] == kind and row["size"] == kept]
-        if not of_these:
-            continue
-        found = _gathered(of_these, lambda row: True)
-        weights, sizes = ([row[key] for row in of_these] for key in ("weights", "table_bytes"))
-        other = np.mean([row["other_choices"] for row in of_these])
-        name = f"sparse, {kept:g} %" if kind == "sparse" else "small and dense"
-        lines.append(
-            f"| {min(sizes):,} to {max(sizes):,} | {name} | {min(weights):,} to {max(weights):,} "
-            f"| {_cell(found, teachers)} | {other:.1%} | {len(found)} | {_seeds(found)} "
-            f"| {_episodes(found)} |"
-        )
+    for whose, results in _whose().items():
+        rows, teachers = _rows(results)
+        for kept, kind in product(_kept(rows), ("sparse", "small")):
+            of_these = [row for row in rows if row["kind"] == kind and row["size"] == kept]
+            if not of_these:
+                continue
+            found = _gathered(of_these, lambda row: True)
+            weights, sizes = ([row[key] for row in of_these] for key in ("weights", "table_bytes"))
+            other = np.mean([row["other_choices"] for row in of_these])
+            name = f"sparse, {kept:g} %" if kind == "sparse" else "small and dense"
+            lines.append(
+                f"| {min(sizes):,} to {max(sizes):,} | {whose} | {name} "
+                f"| {min(weights):,} to {max(weights):,} | {_cell(found, teachers)} | {other:.1%} "
+                f"| {len(found)} | {_seeds(found)} | {_episodes(found)} |"
+            )
     return lines
 
 
@@ -319,34 +335,39 @@ def _marks(rows: list[JSON], teachers: dict[str, list[float]], whose: str) -> li
     return lines
 
 
-def _pairs(rows: list[JSON], former: list[JSON]) -> list[tuple[str, Returns, Returns]]:
-    """What is claimed to score more than what."""
-    joint = read_json(JOINT)["rows"] if JOINT.exists() else []
+def _pairs(results: Path, of: str) -> list[tuple[str, Returns, Returns]]:
+    """What is claimed to score more than what; `of` which students, in words."""
+    rows, joint = _rows(results)[0], _joint(results)
     found: list[tuple[str, Returns, Returns]] = []
     sizes = sorted({row["size"] for row in rows if row["kind"] == "single"}, reverse=True)
     for (first, second), size in product((("kl", "nll"), ("nll", "mse"), ("kl", "mse")), sizes):
         one, other = (_of(rows, kind="single", loss=x, size=size) for x in (first, second))
-        found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %", one, other))
+        found.append((f"{LOSSES[first]} over {LOSSES[second]}, {size} %{of}", one, other))
     for games, frames in sorted({(tuple(row["games"]), row["frames"]) for row in joint}):
         mine = _of(joint, frames=frames, games=list(games))
         name = f"A KL student of {len(games)} games over one that learnt jointly, {frames:,} frames"
-        found.append((name, _of(former, kind="several", loss="kl", games=list(games)), mine))
-    for kept in _kept(former):
-        one, other = (_of(former, kind=kind, size=kept) for kind in ("sparse", "small"))
-        found.append((f"Sparse of {kept:g} % over small and dense of its bytes", one, other))
+        students = _of(rows, kind="several", loss="kl", games=list(games))
+        found.append((f"{name}{of}", students, mine))
+    for kept in _kept(rows):
+        one, other = (_of(rows, kind=kind, size=kept) for kind in ("sparse", "small"))
+        found.append((f"Sparse of {kept:g} % over small and dense of its bytes{of}", one, other))
     return found
 
 
 def policy_distillation_marks() -> list[str]:
     """Marks and claims, what was found and a verdict that follows from the interval."""
-    lines = _marks(*_rows(RESULTS), "") + _marks(*_rows(FORMER), ", of the former teachers")
-    for name, first, second in _pairs(_rows(RESULTS)[0], _rows(FORMER)[0]):
-        games = first.keys() & second.keys()
-        if games:
-            pair = [{game: each[game] for game in sorted(games)} for each in (first, second)]
-            value = ratio(*pair)
-            verdict = _over(value) if _known(*pair) else TOO_FEW
-            lines.append([name, _spread(value), _counted(*pair), verdict])
+    lines = []
+    of_both = ((RESULTS, ""), (FORMER, ", of the former teachers"))
+    for results, of in of_both:
+        lines += _marks(*_rows(results), of)
+    for results, of in of_both:
+        for name, first, second in _pairs(results, of):
+            games = first.keys() & second.keys()
+            if games:
+                pair = [{game: each[game] for game in sorted(games)} for each in (first, second)]
+                value = ratio(*pair)
+                verdict = _over(value) if _known(*pair) else TOO_FEW
+                lines.append([name, _spread(value), _counted(*pair), verdict])
     head = ["mark or claim", "found, 95 % interval", "from", "verdict"]
     return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines)]
 

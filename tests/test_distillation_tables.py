@@ -98,9 +98,11 @@ def test_a_sparse_student_stands_beside_a_small_one_of_its_bytes(
         for row in (sparse, small):  # so that no verdict hangs on a score of 0
             row["returns"] = {"breakout": [1.0, 1.0]}
     write_json(config.out, {"rows": rows, "teachers": {"breakout": [2.0, 2.0]}})
-    monkeypatch.setattr(tables, "FORMER", config.out)
+    write_json(tmp_path / "none.json", {"rows": [], "teachers": {}})
+    for name, file in (("RESULTS", config.out), ("FORMER", tmp_path / "none.json")):
+        monkeypatch.setattr(tables, name, file)
     lines = tables.policy_distillation_bytes()[2:]
-    assert [line.split("|")[2].strip() for line in lines] == [
+    assert [line.split("|")[3].strip() for line in lines] == [
         "sparse, 2 %",
         "small and dense",
         "sparse, 1 %",
