@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.memory import check_memory
 from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.signals_json import normaliser
 from sparsectl.training.data.dataset import TASK_ROWS, Dataset
@@ -40,7 +41,7 @@ class Batches:
     only imitates does without.
 
     Raises:
-        UserError: there are fewer transitions than a minibatch needs.
+        UserError: there are fewer transitions than a minibatch needs, or more than fit in memory.
     """
 
     def __init__(
@@ -135,6 +136,11 @@ class Batches:
                 yield 1 - dataset.terminations[rows, None].astype(np.float32)
 
         width = sum(column.shape[1] for column in columns(slice(0, 1)))
+        check_memory(
+            4 * len(dataset) * width,
+            f"minibatches of {len(dataset):,} transitions with {width:,} numbers each",
+            "collect fewer transitions",
+        )
         table = np.empty((len(dataset), width), np.float32)
         for first in range(0, len(dataset), BLOCK_ROWS):
             rows = slice(first, first + BLOCK_ROWS)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sparsectl.common.errors import UserError
 from sparsectl.common.files import atomic_path
+from sparsectl.common.memory import check_memory
 from sparsectl.common.npz_file import DAMAGED, BadNpz, read_arrays
 from sparsectl.policy.choices import VALUES, Choices
 from sparsectl.policy.signals_json import check_signals
@@ -103,6 +104,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} unpacks {path.stat().st_size:,} bytes to {unpacked:,}, as no transitions "
             "do; make it anew, or save it by numpy.savez"
         )
+    if unpacked <= BYTES_LIMIT:
+        check_memory(unpacked, f"{path} has {unpacked:,} bytes", "collect fewer transitions")
     try:
         return read_arrays(path, (*ARRAYS, *VALUES, "metadata"), BYTES_LIMIT)
     except BadNpz as error:

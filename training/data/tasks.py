@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.memory import check_memory
 from sparsectl.policy.signals_json import IMAGE, image_of
 from sparsectl.policy.tasks import MOST
 from sparsectl.training.data.dataset import TASK_ROWS, Dataset
@@ -47,11 +48,20 @@ def joined_tasks(datasets: list[Dataset], paths: Sequence[Path]) -> Dataset:
 
     Images of equal height and width are padded with empty channels to one size. The datasets are
     taken out of the list, so that beside the whole no more of them are in memory than are to come.
+
+    Raises:
+        UserError: the whole does not fit in memory.
     """
     image = _image(datasets, paths)
     counts = [dataset.label_size for dataset in datasets]
     metadata = _metadata(datasets, image)
     rows, size = sum(metadata[TASK_ROWS]), len(metadata["signals"]["observation"])
+    held = [2 * dataset.observations.nbytes for dataset in datasets]
+    check_memory(
+        2 * 4 * rows * size - sum(held) + max(held),
+        f"{len(counts)} tasks of {rows:,} transitions with {size:,} numbers each",
+        "collect fewer transitions of each task",
+    )
     arrays: dict[str, Any] = {
         "observations": np.zeros((rows, size), np.float32),
         "next_observations": np.zeros((rows, size), np.float32),

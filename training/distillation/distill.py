@@ -117,7 +117,8 @@ def several_tasks(config: DistillConfig) -> tuple[Dataset, HeadsTerm]:
     """Return the joined datasets of several tasks, and the loss over their heads.
 
     Raises:
-        UserError: they do not fit one student, or a setting applies to a single task only.
+        UserError: they do not fit one student or the memory, or a setting applies to a single task
+            only.
     """
     of_one = ("env", "teacher", "critics", "normalizer")
     for name in of_one:
