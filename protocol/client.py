@@ -21,6 +21,8 @@ BAUD: Final = 115_200
 PATIENCE_S: Final = 3.0
 """How long to wait for an answer; a booting board needs part of it."""
 ATTEMPTS: Final = 4
+ECHO_ADVICE: Final = "no board answers; connect TX to RX and RX to TX, or turn the echo off"
+"""What to do about a line on which the host hears its own frames."""
 ANSWERED_BY: Final = {"PLANT_STEP": "PLANT_ACT"}
 """Requests that are answered by a message of another name."""
 
@@ -53,6 +55,11 @@ class HostEnd:
         self.decoder = Decoder()
         self.next_sequence = 0
         """Sequence number of the next message."""
+
+    @property
+    def hears_itself(self) -> bool:
+        """Return whether frames came back that the host had sent, and none from a board."""
+        return self.decoder.echoed > 0 and self.decoder.frames == 0
 
     def encoded(self, name: str, **values: Any) -> tuple[int, bytes]:
         """Return the next message's sequence and the bytes of its frame."""
@@ -89,6 +96,11 @@ class Client:
     def may_boot(self) -> bool:
         """Return whether opening the port may have reset the board."""
         return self._line.may_boot
+
+    @property
+    def hears_itself(self) -> bool:
+        """Return whether the line returns what is sent, and no board answers."""
+        return self._end.hears_itself
 
     def close(self) -> None:
         """Close the port."""
@@ -166,6 +178,8 @@ class Client:
             frames = self.receive_until(question.is_answered_by, patience_s / attempts)
             if frames is not None:
                 return next(filter(question.is_answered_by, frames)), frames
+        if self.hears_itself:
+            raise UserError(f"{self.port} returns what is sent to it: {ECHO_ADVICE}")
         raise UserError(f"the board on {self.port} does not answer {name}")
 
     def ask(self, name: str, **values: Any) -> Frame:

@@ -19,7 +19,7 @@ from serial.tools import list_ports
 
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.boards import BOARDS
-from sparsectl.protocol.client import Client
+from sparsectl.protocol.client import ECHO_ADVICE, Client
 from sparsectl.protocol.modem_lines import BOOT_LOADER_S
 from sparsectl.protocol.wire import PROTOCOL_HASH, State
 
@@ -28,6 +28,7 @@ PATIENCE_S: Final = 2.5
 """How long to ask; a board that opening the port has reset needs additional time."""
 ASK_EVERY_S: Final = 0.25
 MOST_AT_ONCE: Final = 16
+NO_ANSWER: Final = "no board answers HELLO"
 
 
 @dataclass(frozen=True)
@@ -124,4 +125,5 @@ def _greet(client: Client, tried: list[int], patience_s: float) -> Found:
         if frames := client.receive_until(lambda frame: frame.name == "HELLO", ASK_EVERY_S):
             hello = next(frame for frame in frames if frame.name == "HELLO")
             return Found(client.port, hello.values, speed)
-    return Found(client.port, None, why="no board answers HELLO")
+    why = f"returns what is sent to it: {ECHO_ADVICE}" if client.hears_itself else NO_ANSWER
+    return Found(client.port, None, why=why)

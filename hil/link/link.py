@@ -23,7 +23,7 @@ from sparsectl.common.errors import EXIT_LINK_LOST, UserError
 from sparsectl.hil.journal.journal import JournalLost
 from sparsectl.hil.journal.recorder import Recorder
 from sparsectl.hil.link.counters import Counters
-from sparsectl.protocol.client import HostEnd, Question
+from sparsectl.protocol.client import ECHO_ADVICE, HostEnd, Question
 from sparsectl.protocol.serial_line import LineStalled, SerialLine
 from sparsectl.protocol.wire import Fault, Frame, Reason, State
 
@@ -239,6 +239,8 @@ class Link:
                     return self._accepted(name, received)
         finally:
             self._question = None
+        if self._end.hears_itself:
+            raise LinkLost(f"{self.port} returns what is sent to it: {ECHO_ADVICE}")
         raise LinkLost(
             f"the board on {self.port} does not answer {name}; check cable, baud rate and firmware"
         )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pty
 import random
+import select
 import threading
 import time
 import tty
@@ -17,7 +18,9 @@ from sparsectl.hil.drives import safety
 from sparsectl.hil.drives.presence import Presence
 from sparsectl.hil.journal.journal import JournalWriter, Kind, read_journal
 from sparsectl.hil.journal.recorder import LiveRecorder, LockstepRecorder
+from sparsectl.hil.link.discovery import find_boards
 from sparsectl.hil.link.link import Link, LinkLost, Refused
+from sparsectl.protocol.client import Client
 from sparsectl.protocol.wire import MESSAGES, Decoder, Frame, Reason, decode, encode
 
 EVENT = {"time_us": 0, "previous": 1, "state": 2, "fault": 0}
@@ -156,6 +159,33 @@ def test_a_silent_board_gets_one_line(board: BoardEnd, journal: JournalWriter) -
         with pytest.raises(LinkLost, match="does not answer HELLO") as caught:
             link.request("HELLO", timeout_s=0.01, attempts=2)
     assert board.path in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_line_that_echoes_is_named(board: BoardEnd, journal: JournalWriter) -> None:
+    """TX joined to RX, or a modem that echoes: nothing is wrong with baud rate or firmware."""
+    ends = threading.Event()
+
+    def echo() -> None:
+        while not ends.is_set():
+            if select.select([board.descriptor], [], [], 0.05)[0]:
+                board.write(os.read(board.descriptor, 4096))
+
+    thread = threading.Thread(target=echo)
+    keeps_open = os.open(board.path, os.O_RDWR | os.O_NOCTTY)
+    thread.start()
+    try:
+        with Link(board.path, 230400, LiveRecorder(journal)) as link:
+            with pytest.raises(LinkLost, match="returns what is sent to it: no board answers"):
+                link.request("HELLO", timeout_s=0.1, attempts=2)
+        [found] = find_boards([board.path], 230400, patience_s=0.5)
+        assert "returns what is sent to it" in str(found)
+        with Client(board.path) as client:
+            with pytest.raises(UserError, match="returns what is sent to it"):
+                client.exchange("HELLO", patience_s=0.2, attempts=1)
+    finally:
+        ends.set()
+        thread.join()
+        os.close(keeps_open)
 
 
 def test_a_vanished_port_gets_one_line(board: BoardEnd, journal: JournalWriter) -> None:
