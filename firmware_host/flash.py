@@ -13,6 +13,7 @@ from sparsectl.common.files import read_json
 from sparsectl.firmware_host.boards import Board, find_board
 from sparsectl.firmware_host.build import SUMMARY
 from sparsectl.firmware_host.config import FlashConfig
+from sparsectl.firmware_host.policy_folder import HEADER, read_policy_facts
 
 TIMEOUT_S: Final = 300.0
 
@@ -41,11 +42,27 @@ def flash(config: FlashConfig) -> dict[str, Any]:
 
 def _built(given: Path) -> tuple[Path, dict[str, Any]]:
     """Return the firmware's folder and the result of its build; for a policy's folder, those of the
-    firmware beside it."""
+    firmware beside it, which must be of that policy."""
     for folder in (given, given.parent / "firmware"):
         if (folder / SUMMARY).is_file():
-            return folder.resolve(), read_json(folder / SUMMARY)
+            built = read_json(folder / SUMMARY)
+            if not (isinstance(built, dict) and {"board", "digest"} <= built.keys()):
+                raise UserError(f"{folder / SUMMARY} is not as build writes it; build again")
+            if folder != given and (given / HEADER).is_file():
+                _check_policy(given, folder, built)
+            return folder.resolve(), built
     raise UserError(f"no firmware in {given}; name the folder that `sparsectl build` wrote")
+
+
+def _check_policy(policy: Path, folder: Path, built: dict[str, Any]) -> None:
+    """Raise if the firmware beside a policy holds another one: the policy was exported again since,
+    or two policies share the folder around them."""
+    digest = read_policy_facts(policy).digest
+    if digest != built["digest"]:
+        raise UserError(
+            f"the firmware in {folder} is of policy {str(built['digest'])[:12]}, {policy} is "
+            f"{digest[:12]}; build it: sparsectl build {policy} --board {built['board']}"
+        )
 
 
 def _commands(board: Board, folder: Path, port: str | None) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import write_json
 from sparsectl.common.signal_ranges import Pair
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
@@ -30,6 +31,7 @@ from sparsectl.plants.rig import load_rig, rig_names
 from sparsectl.plants.rig_constants import RigConstants
 from sparsectl.protocol.client import Client
 from tests.firmware_host.boards.conftest import need_board
+from tests.firmware_host.small_policy import small_policy
 from tests.hil.policies import EASY_POLICY, EASY_RIG
 from tests.tools import need
 
@@ -268,6 +270,32 @@ def test_flash_waits_for_no_port_that_is_not_there(tmp_path: Path) -> None:
     need("avrdude")
     with pytest.raises(UserError, match="no port /dev/ttyNONE; plug the board in"):
         flash(FlashConfig(built(tmp_path / "firmware", "arduino-mega2560"), port="/dev/ttyNONE"))
+
+
+def test_flash_refuses_a_firmware_of_another_policy_than_the_one_named(tmp_path: Path) -> None:
+    """After a second export into the policy's folder, or for the neighbour of what was built."""
+    drive = tmp_path / "MICROBIT"
+    drive.mkdir()
+    (drive / "DETAILS.TXT").write_text("DAPLink")
+    before, now = small_policy(seed=3), small_policy(seed=4)
+    policy = before.write(tmp_path / "policy")
+    folder = built(tmp_path / "firmware", "microbit")
+    write_json(folder / "build.json", {"board": "microbit", "digest": before.digest})
+    flash(FlashConfig(policy, port=str(drive)))
+    now.write(policy)
+    (drive / "firmware.hex").unlink()
+    says = f"is of policy {before.digest[:12]}, .* is {now.digest[:12]}; build it: sparsectl build"
+    with pytest.raises(UserError, match=says):
+        flash(FlashConfig(policy, port=str(drive)))
+    assert not (drive / "firmware.hex").exists()
+    flash(FlashConfig(folder, port=str(drive)))  # named itself, it is meant
+
+
+@pytest.mark.parametrize("summary", [{}, [], {"board": "microbit"}])
+def test_flash_refuses_a_build_without_its_facts(tmp_path: Path, summary: object) -> None:
+    write_json(built(tmp_path / "firmware", "microbit") / "build.json", summary)
+    with pytest.raises(UserError, match="build.json is not as build writes it; build again"):
+        flash(FlashConfig(tmp_path / "firmware", port="x"))
 
 
 def test_flash_refuses_what_it_cannot_mean(tmp_path: Path) -> None:
