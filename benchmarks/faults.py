@@ -249,8 +249,8 @@ def reversed_bases() -> list[str]:
         "base's encoder reversed: stopped | after, in ticks | base by then, in m/s | motor's wires "
         "swapped: stopped | after, in ticks | pole's encoder reversed: stopped | after, in ticks | "
         "healthy, a finger against the pole: stopped | pole's encoder freezes: stopped | "
-        "after, in s |",
-        "| --- " * 13 + "|",
+        "after, in s | it never counts: stopped | after, in s |",
+        "| --- " * 15 + "|",
     ]
     for name, found in read_json(REVERSED)["cases"].items():
         right, faults = found["right"], dict(found["right"]["stopped"])
@@ -270,11 +270,9 @@ def reversed_bases() -> list[str]:
                 cells.append(f"{row['speed']['median']:.2f}, at most {row['speed']['most']:.2f}")
         pushed = (_pushed(row) for row in found.get("pushed", ()))
         cells.append("; ".join(pushed) or "-")
-        if (frozen := found.get("frozen")) is None:
-            cells += ["-", "-"]
-        else:
-            seconds = frozen["seconds"]
-            cells.append(f"{sum(frozen['by'].values())} of {frozen['rigs']}")
+        for stuck in (found["frozen"], found["dead"]):
+            seconds = stuck["seconds"]
+            cells.append(f"{sum(stuck['by'].values())} of {stuck['rigs']}")
             cells.append(f"{seconds['median']:.2f}, 9 of 10 by {seconds['of_nine_tenths']:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
     return lines

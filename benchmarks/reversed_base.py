@@ -145,8 +145,8 @@ def healthy(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str,
 
 
 def stuck(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str, Any]:
-    """How soon rigs whose pole's encoder froze were stopped; those that ended before do not
-    count."""
+    """How soon rigs whose pole's encoder froze, or never counted, were stopped; those that ended
+    before do not count."""
     assert seen.frozen_from is not None
     froze = [(k, int(from_tick)) for k, from_tick in enumerate(seen.frozen_from)]
     ran = [(k, at) for k, at in froze if at < stops[k].tick]
@@ -160,6 +160,7 @@ def stuck(rigs: Sequence[Rig], stops: Sequence[Stop], seen: Seen) -> dict[str, A
         "seconds": {
             "median": float(np.median(seconds)),
             "of_nine_tenths": float(np.percentile(seconds, 90)),
+            "most": max(seconds),
         },
     }
 
@@ -218,6 +219,8 @@ def main(config: ReversedConfig) -> None:
             rows[name] = {"right": healthy(rigs, checked(library, rigs, seen), seen)}
             seen = watched(rigs, driver(rigs), Swap(), SECONDS, freezes=True)
             rows[name]["frozen"] = stuck(rigs, checked(library, rigs, seen), seen)
+            seen = watched(rigs, driver(rigs), Swap(), SECONDS, is_dead=True)
+            rows[name]["dead"] = stuck(rigs, checked(library, rigs, seen), seen)
             if driver is at_random:
                 continue
             rows[name]["pushed"] = []
