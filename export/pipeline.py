@@ -59,6 +59,7 @@ from sparsectl.policy.load import POLICY_ONNX, LoadOptions, load, model_file
 from sparsectl.policy.onnx_file.reader import read_onnx
 from sparsectl.policy.onnx_file.writer import write_onnx
 from sparsectl.policy.passes import fold_normaliser, hidden_neurons, simplified
+from sparsectl.policy.student import is_of_several_tasks
 
 MAX_VECTORS = 100_000
 MAX_OBSERVATIONS = 10_000_000
@@ -110,7 +111,7 @@ def export_policy(
         simple, live = known.once(("simple", key), lambda: simplified(as_read))
         source = known.once(("source", key), lambda: _source(config, as_read, live))
         inputs = known.once(("inputs", key), lambda: _inputs(config, as_read, source))
-        _warn_of_other_environment(config.calibration, as_read)
+        _warn_of_other_environment(config, as_read)
         if config.encoding in ROUNDED:
             require_known(config.encoding, inputs)
         step("simplify")
@@ -222,14 +223,22 @@ def _inputs(config: ExportConfig, graph: PolicyGraph, source: Source) -> Inputs:
     )
 
 
-def _warn_of_other_environment(calibration: Path | None, graph: PolicyGraph) -> None:
+def _warn_of_other_environment(config: ExportConfig, graph: PolicyGraph) -> None:
     """Observations of another environment have the right number of signals by chance, and wrong
-    ranges."""
+    ranges; those of one task say nothing of the others."""
+    calibration = config.calibration
     recorded = None if calibration is None else recorded_in(calibration)
-    if recorded is not None and graph.environment not in (None, recorded):
+    if recorded is None:
+        return
+    if graph.environment not in (None, recorded):
         warn(
             f"{calibration} was recorded in {recorded}, but the policy is for {graph.environment}; "
             "what is fitted to it, and judged on it, may not hold where the policy acts"
+        )
+    if config.task is None and is_of_several_tasks(config.model):
+        warn(
+            f"{calibration} was recorded in {recorded} alone, but the policy is for several tasks; "
+            "give an .npz with observations of all, or export one task with --task"
         )
 
 

@@ -188,6 +188,18 @@ def test_each_task_is_evaluated_by_its_number_or_its_environment(
         evaluate(EvaluateConfig(tmp_path / "policy", task=1, episodes=2))
 
 
+def test_calibration_on_one_of_the_tasks_is_warned_of(
+    poles: tuple[Path, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = Path(distill(asked(poles, tmp_path / "run", steps=4))["student"])
+    asks = ExportConfig(student, tmp_path / "policy", calibration=poles[1], encoding="dense-int16")
+    told = "1.npz was recorded in CartPole-v1 alone, but the policy is for several tasks"
+    export_policy(asks)
+    assert told in capsys.readouterr().err
+    export_policy(replace(asks, out=tmp_path / "one", task=1))
+    assert told not in capsys.readouterr().err
+
+
 def test_memories_are_taken_in_turn(games: tuple[Path, ...]) -> None:
     joined = joined_tasks([read_dataset(path) for path in games], games)
     batches = Batches(joined, joined.signals, 32, CPU)
