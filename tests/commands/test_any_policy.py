@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sparsectl import cli
 from sparsectl.commands.any_rig import policies
 from sparsectl.commands.any_rig.fixed_point import (
     ENCODING,
@@ -33,6 +36,7 @@ from sparsectl.training.any_rig.deploy import policy_for, read_any, student_path
 from tests.plants.test_bare_rig import BARE, BARE_ARM, OF_AN_ARM, bare
 from tests.tools import need
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "rigs.md"
 ANY, ANY_ARM = Path("any-cartpole"), Path("any-furuta")
 
 
@@ -120,6 +124,23 @@ def test_it_fits_an_uno_in_bytes_and_balances_there(policy: Path, here: Path) ->
         report=False,
     )
     assert trial(command)["balanced"]
+
+
+def test_the_pages_commands_for_an_uno_do_what_it_says(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page's file of an arm, in fixed point over as many ticks as the command measures."""
+    need("avr-gcc", "simavr")
+    text = PAGE.read_text(encoding="utf-8")
+    arm = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[1]
+    file = Path("my_arm.toml")
+    file.write_text(arm.replace("length_m =", "rate_limit = 90.0\nlength_m ="), encoding="utf-8")
+    policies.for_rig(ANY_ARM, str(file))  # as the trial before them does
+    lines = re.findall(r"^    sparsectl ((?:export|build) .*runs/uno.*)$", text, re.MULTILINE)
+    assert [line.split()[0] for line in lines] == ["export", "build"]
+    for line in lines:
+        code = cli.run(shlex.split(line))
+        assert code == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
