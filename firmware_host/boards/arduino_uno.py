@@ -26,7 +26,7 @@ ARDUINO_UNO: Final = Microcontroller(
     deaf_cycles=DEAF_CYCLES,
     shared=(COMMON / "avr" / "board.c",),
     extra_flags=("-Os",),
-    link_flags=("-Wl,--gc-sections",),
+    link_flags=("-Wl,--gc-sections", "-Wl,--relax"),  # short calls: a policy fills the flash
     images=("hex",),
     emulator=Simavr("atmega328p", clock_hz=16_000_000, encoders="D2"),
     programmer=Avrdude(part="atmega328p", protocol="arduino", baud=115_200),
