@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -43,6 +44,9 @@ seed = [0, 1]
 """
 
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "sweeps.md"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_balancer(tmp_path / "teacher.safetensors")
@@ -53,6 +57,24 @@ def planned(folder: Path, text: str = GOOD) -> Plan:
     path = folder / "sweep.toml"
     path.write_text(text)
     return plan_of(read_sweep(path))
+
+
+def test_the_pages_example_and_its_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file on the page, and the line that the page shows for a misspelt prior."""
+    page = PAGE.read_text(encoding="utf-8")
+    [text] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    [shown] = re.findall(r"^    (sparsectl sweep: .*)$", page, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    teacher = PAGE.parent.parent / "training" / "teachers" / "sensorsini_cartpole.onnx"
+    Path(teacher.name).write_bytes(teacher.read_bytes())
+    Path("priors.toml").write_text(text, encoding="utf-8")
+    assert cli.run(["sweep", "priors.toml", "--dry-run"]) == 0
+    Path("priors.toml").write_text(text.replace('"gaussian"', '"gausian"'), encoding="utf-8")
+    capsys.readouterr()
+    assert cli.run(["sweep", "priors.toml", "--dry-run"]) == 2
+    assert capsys.readouterr().err.strip() == shown
 
 
 def test_what_runs_share_is_one_task(folder: Path) -> None:
