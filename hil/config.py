@@ -82,7 +82,8 @@ class TrialConfig:
     paced: bool = False
     """Limit the virtual rig's line to the speed of --baud."""
     firmware: Path | None = None
-    """Folder of the virtual rig's firmware, built if needed; by default firmware/ in `out`."""
+    """Folder of the virtual rig's firmware, built if needed; by default firmware/ in `out`. With
+    --compare, its name with -A and -B."""
     report: bool = True
     """Write report.html after the trial."""
     live: bool = False

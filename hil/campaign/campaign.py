@@ -70,7 +70,10 @@ class _Campaign:
         return self._finish(found)
 
     def _run(self, slot: Slot) -> Outcome:
-        firmware = self.folder / f"firmware-{slot.label}"
+        firmware = self.command.firmware
+        if firmware is None or self.command.compare:  # a folder for each policy
+            base = firmware or self.folder / "firmware"
+            firmware = Path(f"{base}-{slot.label}")
         config = self.command.one(
             policy=slot.policy,
             seed=slot.seed,

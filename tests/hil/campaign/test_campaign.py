@@ -55,6 +55,19 @@ def test_two_policies(easy: Path, still: Path, tmp_path: Path) -> None:
     assert summary["campaign"]["answer"] == A_BETTER
 
 
+@pytest.mark.parametrize("compares", [False, True])
+def test_a_campaign_builds_its_firmware_where_it_is_told(
+    still: Path, tmp_path: Path, compares: bool
+) -> None:
+    out, firmware = tmp_path / "campaign", tmp_path / "built"
+    which: dict[str, Any] = {"compare": (still, still)} if compares else {"policy": still}
+    trial(command(out, repeat=2, seconds=1.0, swing_up_limit_s=1.0, firmware=firmware, **which))
+    names = ["built-A", "built-B"] if compares else ["built"]
+    assert sorted(path.name for path in tmp_path.glob("built*")) == names
+    assert all((tmp_path / name / "build.json").is_file() for name in names)
+    assert not list(out.glob("firmware*"))
+
+
 def test_kicks_that_never_came_are_told(still: Path, tmp_path: Path) -> None:
     asked = command(tmp_path / "campaign", policy=still, repeat=2, disturbances=1, seconds=2.0)
     result = trial(asked)
