@@ -18,6 +18,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.common.files import read_json, write_json
 from sparsectl.common.provenance import provenance
 from sparsectl.experiments.plan import TASKS, Plan, Task
+from sparsectl.experiments.task_result import is_readable
 
 JSON = dict[str, Any]
 
@@ -96,7 +97,8 @@ class Folder:
         if not path.exists():
             return None
         found = _record(path, _OF_DONE)
-        if not all(_has(about, _OF_FILE) for about in found["files"].values()):
+        is_whole = all(_has(about, _OF_FILE) for about in found["files"].values())
+        if not (is_whole and is_readable(found["result"])):
             raise _damaged(path)
         for relative, about in found["files"].items():
             file = self.tasks / name / relative

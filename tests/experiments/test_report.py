@@ -200,6 +200,33 @@ def test_a_damaged_folder_is_told_by_its_file(
     assert not (sweep / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"returns": [1.0, []]},
+        {"returns": {"0": 1.0}},
+        {"return_mean": "high"},
+        {"return_mean": 10**400},
+        {"seconds": True},
+        {"evidence": "none"},
+        {"evidence": {"teacher_return_mean": [1]}},
+        {"steps": [1]},
+        {"steps": [{"kept_weights": 8, "difference": {"a": 1}}]},
+        {"steps": [{"difference": 1.0}]},
+    ],
+)
+def test_a_result_that_is_no_number_is_told_by_its_file(
+    sweep: Path, changed: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = next((sweep / "tasks").glob("distill-cart*")) / "done.json"
+    said = json.loads(path.read_text())
+    said["result"] |= changed
+    path.write_text(json.dumps(said))
+    assert cli.run(["report", str(sweep)]) == 2
+    complaint = capsys.readouterr().err.strip()
+    assert f"{path} is damaged" in complaint and "\n" not in complaint
+
+
 def test_a_dataset_may_be_gone_but_not_another(
     sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
