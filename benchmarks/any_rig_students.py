@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median_low
 from typing import Any
@@ -89,7 +89,7 @@ class Budget:
     def settings(self, **others: Any) -> AnyRigSettings:
         """Of a distillation in this budget."""
         return AnyRigSettings(
-            **asdict(self.alone()),
+            **self.figures,
             batch=self.rigs,
             chunk=100,
             kept=12,
@@ -100,9 +100,10 @@ class Budget:
             **others,
         )
 
-    def alone(self) -> Budget:
-        """Without what else was asked for."""
-        return Budget(self.rounds, self.rigs, self.ticks, self.updates)
+    @property
+    def figures(self) -> dict[str, int]:
+        """The budget by its names, without what else was asked for."""
+        return {field.name: getattr(self, field.name) for field in fields(Budget)}
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def main(asked: Asked) -> None:
     shared = asked.settings()
     rigs = [draw_rig("cartpole", FIRST_RIG + number) for number in range(asked.measured)]
     rows: dict[str, dict[str, Any]] = {}
-    budget = asdict(asked.alone())
+    budget = asked.figures
     for name, shape in SHAPES.items():
         folder = asked.folder / name.replace(",", "").replace(" ", "_")
         distillation = AnyRigDistillation(replace(shared, **shape), folder, label=name)

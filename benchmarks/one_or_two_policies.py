@@ -11,7 +11,7 @@ that come with sparsectl (benchmarks/any_rig.py). A run that was stopped goes on
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def main(asked: Asked) -> None:
     shared = asked.settings(again=0.0)
     numbers = range(FIRST_RIG, FIRST_RIG + asked.measured)
     measured = {family: [draw_rig(family, each) for each in numbers] for family in FAMILIES}
-    budget = asdict(asked.alone())
+    budget = asked.figures
     rows: dict[str, dict[str, Any]] = {}
     for name, families in STUDENTS.items():
 
