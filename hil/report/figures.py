@@ -151,13 +151,16 @@ def _font(match: re.Match[str]) -> str:
 def thinned(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return at most about `MOST_POINTS` points that still show every extreme."""
+    """Return at most about `MOST_POINTS` points that still show every extreme and every gap."""
     if x.size <= MOST_POINTS:
         return x, y
     keep: list[int] = []
     for part in np.array_split(np.arange(x.size), MOST_POINTS // 2):
-        values = np.where(np.isnan(y[part]), 0.0, y[part])
-        keep += sorted({int(part[np.argmin(values)]), int(part[np.argmax(values)])})
+        gaps = np.isnan(y[part])
+        kept = {int(np.argmin(np.where(gaps, np.inf, y[part])))}
+        kept.add(int(np.argmax(np.where(gaps, -np.inf, y[part]))))
+        kept.update(np.flatnonzero(gaps & ~np.append(False, gaps[:-1])).tolist())
+        keep += part[sorted(kept)].tolist()
     return x[keep], y[keep]
 
 
