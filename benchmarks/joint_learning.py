@@ -6,6 +6,7 @@ Here the teachers are PPO's, and so PPO is the first choice; `--algo dqn` is the
 has the student's shape: one convolution and one hidden layer that all games share, a head for each.
 Its frames are those of all teachers together, unless `--frames` says otherwise. As with the
 teachers the best of several evaluations is kept, by episodes that are not among the benchmark's.
+Each evaluation writes a checkpoint, from which the same command goes on if it was stopped.
 
     python benchmarks/joint_learning.py [--algo ppo] [--frames 1200000] [--seeds 0]
 """
@@ -31,7 +32,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sparsectl.common.files import read_json, write_json
+from sparsectl.common.errors import UserError
+from sparsectl.common.files import atomic_path, read_json, write_json
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import revision
 from sparsectl.policy.acting.states import Act
@@ -54,6 +56,8 @@ Array = NDArray[np.float32]
 
 CHANNELS, HIDDEN = SIZES[100]
 """Of one teacher's network."""
+KEYS = ("algo", "games", "frames", "seed", "episodes")
+"""Of a row: what tells it from another."""
 LEAST_SHARE = 1e-3
 """Of a teacher's score, so that a game that is not learnt at all has a logarithm."""
 
@@ -75,6 +79,8 @@ class JointConfig:
     """Of each game in an evaluation."""
     episodes: int = 20
     """In which what was kept is measured, the benchmark's own."""
+    runs: Path = Path("runs/joint_learning")
+    """Where the networks' checkpoints are kept."""
     out: Path = RESULTS
 
 
@@ -163,12 +169,51 @@ class SharedTrunk(BaseFeaturesExtractor):
 class Keeper(BaseCallback):
     """Measures now and then, and keeps the parameters that score best over all games."""
 
-    def __init__(self, config: JointConfig, games: Games, frames: int, bar: Progress[Any]) -> None:
+    def __init__(self, config: JointConfig, games: Games, key: JSON, bar: Progress[Any]) -> None:
         super().__init__()
         self.config, self.games, self.bar = config, games, bar
-        self.every = frames // config.evaluations
+        self.key = {name: key[name] for name in KEYS if name != "episodes"}
+        self.every = key["frames"] // config.evaluations
         self.curve: list[JSON] = []
         self.best: tuple[float, JSON] = (-np.inf, {})
+        named = "+".join(config.games)
+        self.path = config.runs / f"{key['algo']}-{named}-{key['frames']}-{key['seed']}.pt"
+
+    def resume(self, model: Any) -> None:
+        """Load the checkpoint that an earlier process wrote, if there is one.
+
+        What is not in it starts anew: the episodes under way and, with dqn, the replay memory.
+        """
+        if not self.path.exists():
+            return
+        held = torch.load(self.path, weights_only=True)
+        if held["key"] != self.key:
+            raise UserError(f"{self.path} is of a run with other settings; give another --runs")
+        model.policy.load_state_dict(held["policy"])
+        model.policy.optimizer.load_state_dict(held["adam"])
+        model.num_timesteps, model._n_updates = held["frames"], held["updates"]
+        self.curve, self.best = held["curve"], (held["share"], held["best"])
+        self.bar.update(held["frames"])
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        policy = self.model.policy
+        share, best = self.best
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.path) as temporary:
+            torch.save(
+                {
+                    "key": self.key,
+                    "frames": self.num_timesteps,
+                    "updates": self.model._n_updates,
+                    "policy": policy.state_dict(),
+                    "adam": policy.optimizer.state_dict(),
+                    "curve": self.curve,
+                    "share": share,
+                    "best": best,
+                },
+                temporary,
+            )
 
     def _on_step(self) -> bool:
         self.bar.update(self.num_timesteps - self.bar.n)
@@ -188,6 +233,7 @@ class Keeper(BaseCallback):
         self.curve.append({"frames": self.num_timesteps, "share": round(share, 4), **scores})
         if share > self.best[0]:
             self.best = share, copy.deepcopy(self.model.policy.state_dict())
+        self.save()
 
 
 def teachers_best(game: str) -> float:
@@ -264,8 +310,9 @@ def row_of(config: JointConfig, key: JSON) -> JSON:
     games = games_of(config.games)
     model = learner(config, games, key["seed"])
     with Progress(total=key["frames"], desc=f"joint {config.algo}", unit="frame") as bar:
-        keeper = Keeper(config, games, key["frames"], bar)
-        model.learn(key["frames"], callback=keeper)
+        keeper = Keeper(config, games, key, bar)
+        keeper.resume(model)
+        model.learn(key["frames"] - model.num_timesteps, callback=keeper, reset_num_timesteps=False)
     if not keeper.curve or keeper.curve[-1]["frames"] < model.num_timesteps:
         keeper.measure()
     model.policy.load_state_dict(keeper.best[1])
@@ -281,10 +328,6 @@ def row_of(config: JointConfig, key: JSON) -> JSON:
         "returns": returns,
         "revision": revision(),
     }
-
-
-KEYS = ("algo", "games", "frames", "seed", "episodes")
-"""Of a row: what tells it from another."""
 
 
 def main(config: JointConfig) -> None:

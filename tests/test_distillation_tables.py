@@ -158,7 +158,7 @@ def test_students_follow_a_teacher_that_still_learns(
     import online_distillation
 
     config = online_distillation.OnlineConfig(
-        frames=2048,
+        frames=4096,
         evaluate_every=2048,
         size=4,
         seeds=(0,),
@@ -191,14 +191,32 @@ def test_games_learnt_jointly_share_all_but_their_heads(
 
     config = joint_learning.JointConfig(
         games=("breakout", "space_invaders"),
-        frames=2048,
-        evaluations=1,
+        frames=4096,
+        evaluations=2,
         selection_episodes=1,
         episodes=1,
+        runs=tmp_path / "runs",
         out=tmp_path / "joint.json",
     )
+    save = joint_learning.Keeper.save
+
+    def save_and_stop(keeper: joint_learning.Keeper) -> None:
+        save(keeper)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(joint_learning.Keeper, "save", save_and_stop)
+        joint_learning.main(config)
+    (checkpoint,) = config.runs.iterdir()
+    first = torch.load(checkpoint, weights_only=True)
     joint_learning.main(config)
     (row,) = read_json(config.out)["rows"]
+    assert row["curve"][0] == first["curve"][0]
+    assert [point["frames"] for point in row["curve"]] == [2048, 4096]
+    joint_learning.main(replace(config, episodes=2))
+    again = read_json(config.out)["rows"][1]
+    assert again["curve"] == row["curve"]
+    assert all(returns[:1] == row["returns"][game] for game, returns in again["returns"].items())
     assert list(row["returns"]) == ["breakout", "space_invaders"]
     games = joint_learning.games_of(config.games)
     assert games.shape == (10, 10, 6) and games.choices == 4
