@@ -123,7 +123,11 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
         ("distill --dataset d --loss l2", "--loss is 'l2'; use one of kl, mse, nll; see "),
         ("distill --dataset d --table-bytes 2Q", "'2Q' is not a size"),
         ("trial --seconds", "missing value for argument '--seconds'"),
-        ("collect --teacher t --env e --seed 1 2", "options: 2"),
+        ("collect --teacher t --env e --seed 1 2", "2 has no option before it; write one; see"),
+        ("evaluate s.onnx --episodes 3", "s.onnx has no option before it; write one, perhaps"),
+        ("evaluate s.onnx --episodes 3", "perhaps --policy s.onnx; see `sparsectl evaluate"),
+        ("teach CartPole-v1 --seed 1", "perhaps --env CartPole-v1; see"),
+        ("evaluate --polcy x", "perhaps you meant --policy PATH; see"),
     ],
 )
 def test_a_word_that_is_not_understood_gets_one_line(words: str, message: str) -> None:

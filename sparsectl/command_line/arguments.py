@@ -9,6 +9,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -39,7 +40,9 @@ def parsed(kind: Any, program: str, description: str | None, words: Sequence[str
     except SystemExit as ended:
         if not ended.code:
             raise
-        raise UserError(one_line(printed.getvalue(), words, program)) from None
+        said = _lone_word(printed.getvalue(), words, kind)
+        said = f"{said}; see `{program} --help`" if said else ""
+        raise UserError(said or one_line(printed.getvalue(), words, program)) from None
 
 
 def _check_empty(words: Sequence[str], program: str) -> None:
@@ -104,7 +107,7 @@ def one_line(box: str, words: Sequence[str], program: str) -> str:
         missing = [line for line in text if line.startswith("--") or line.isupper()]
         return f"it needs {', '.join(dict.fromkeys(missing))}; {more}"
     if "Perhaps you meant:" in text:
-        guess = text[text.index("Perhaps you meant:") + 1]
+        guess = text[text.index("Perhaps you meant:") + 1].replace("{None}|", "")
         return f"{_lower(said)}; perhaps you meant {guess}; {more}"
     said = said.replace("Expected 1 values", "Expected a value")
     known = [line for line in text[1:2] if line.startswith("Available subcommands")]
@@ -115,6 +118,23 @@ def one_line(box: str, words: Sequence[str], program: str) -> str:
     ):
         known = [f"perhaps you meant {near[0]}"]
     return "; ".join(_lower(part.rstrip(".")) for part in [said, *known, more])
+
+
+def _lone_word(box: str, words: Sequence[str], kind: Any) -> str:
+    """Return what is wrong with a word that lacks its option, as in `evaluate student.safetensors`;
+    empty if there is none.
+
+    A command's first setting is what it is about, and so what a first word is probably for.
+    """
+    unknown = re.search(r"Unrecognized options: (.*?)[ │|]*$", box, re.MULTILINE)
+    if unknown is None or not is_dataclass(kind):
+        return ""
+    left = unknown.group(1).split(", ")
+    for before, word in zip(["", *words], words, strict=False):
+        if word in left and not word.startswith("-") and before not in left:
+            guess = "" if before else f", perhaps --{fields(kind)[0].name} {word}"
+            return f"{word} has no option before it; write one{guess}"
+    return ""
 
 
 def _listed(choices: str) -> str:
