@@ -93,6 +93,16 @@ def whole_rig(path: Path, ranges: Ranges) -> Whole:
     return Whole(parse_rig(table, path), rig_text(table), tuple(guessed))
 
 
+def whole_rig_of(path: Path, model: str) -> Whole:
+    """Read the file of a rig of this model as `whole_rig` does.
+
+    Raises:
+        UserError: as `whole_rig`.
+    """
+    every = (load_ranges(family) for family in families())
+    return whole_rig(path, next(ranges for ranges in every if ranges.model == model))
+
+
 def _way_out(model: object, path: Path) -> str:
     """Return how a rig of a model can be driven that a family's policy is not for."""
     for family in families():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from sparsectl.common.errors import UserError
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.pipeline import export_policy
 from sparsectl.hil.config import IdentifyConfig, TrialConfig
@@ -133,8 +134,9 @@ def test_collect_and_evaluate_take_the_file(rig_file: Path, policy: Path, tmp_pa
     assert 0 <= measured["return_min"] <= measured["return_mean"] < 500
 
 
-def test_a_trial_and_what_it_tells_of_the_rig(rig_file: Path, policy: Path, tmp_path: Path) -> None:
-    out = tmp_path / "trial"
+@pytest.fixture(scope="module")
+def journal(rig_file: Path, policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trial") / "trial"
     trial: dict[str, Any] = run_trial(
         TrialConfig(
             policy,
@@ -149,7 +151,54 @@ def test_a_trial_and_what_it_tells_of_the_rig(rig_file: Path, policy: Path, tmp_
         )
     )
     assert trial["ticks"] > 250 and trial["lost_frames"] == 0
-    config = IdentifyConfig(out / "journal.bin", tmp_path / "my_unit.toml", str(rig_file))
+    return out / "journal.bin"
+
+
+def test_a_trial_tells_of_the_rig(rig_file: Path, journal: Path, tmp_path: Path) -> None:
+    config = IdentifyConfig(journal, tmp_path / "my_unit.toml", str(rig_file))
     found = identify(config)["parameters"]
     assert load_rig(tmp_path / "my_unit.toml").pole.length_m == pytest.approx(0.6413, rel=0.01)
     assert found["pole.length_m"]["low"] < 0.6413 < found["pole.length_m"]["high"]
+
+
+BARE = """period_s = 0.02
+[base]
+unit_per_count = 2.275e-5
+limit = 0.36
+[pole]
+counts_per_turn = 4096
+"""
+
+
+def test_a_trial_tells_of_a_rig_whose_file_has_no_masses(
+    journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare.toml"
+    bare.write_text(BARE + "mass_kg = 0.23\nlength_m = 0.6\n", encoding="utf-8")
+    found = identify(IdentifyConfig(journal, tmp_path / "my_unit.toml", str(bare)))["parameters"]
+    length, base = found["pole.length_m"], found["base.mass_kg"]
+    assert length["was"] == 0.6 and length["value"] == pytest.approx(0.6413, rel=0.01)
+    assert base["was"] < 0.4 and base["value"] > 0.5  # of base and rotor
+    told = capsys.readouterr().err
+    assert "does not give [base] mass_kg, " in told
+    assert "[motor] back_emf_v cannot be fitted and stays there: add it" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (toml_blocks()[1], "is of a cart on a track (my_rig), but OTHER describes a rotary"),
+        (BARE + "mass = 0.1", "OTHER [pole]: unknown key 'mass'; known: coulomb_friction, "),
+        (BARE.replace("0.02", "0.01"), "of 20 ms, but period_s in OTHER makes it 10 ms"),
+        ('model = "car.xml"', "OTHER: 'base' is missing"),
+    ],
+)
+def test_a_file_of_another_rig_is_refused_before_the_fit(
+    text: str, why: str, journal: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        identify(IdentifyConfig(journal, tmp_path / "my_unit.toml", str(other)))
+    assert why.replace("OTHER", str(other)) in str(refused.value)
+    assert not (tmp_path / "my_unit.toml").exists()

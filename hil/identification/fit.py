@@ -166,13 +166,13 @@ def _damped_step(
     """Return one accepted step, with the damping raised until a step lowers the sum of squares."""
     cost = float(np.sum(np.square(residuals)))
     lowest = np.array([-np.inf if u.lowest is None else u.lowest for u in UNKNOWNS])
+    most = np.full_like(lowest, np.inf)
+    most[0] = (1.0 - values[0]) / scale[0]  # a delay of over a period is another tick's duty
 
     def attempt(damping: float) -> tuple[Float, Float, Float, Float] | None:
         damped = normal.hessian + damping * np.diag(np.diag(normal.hessian) + 1e-12)
-        step = -np.linalg.solve(damped, normal.gradient)
-        moved = np.maximum(values + scale * step, lowest)
-        moved[0] = min(moved[0], 1.0)  # a delay of over a period is another tick's duty
-        step = (moved - values) / scale
+        step = _bounded_step(damped, normal.gradient, (lowest - values) / scale, most)
+        moved = values + scale * step
         moved_states = states + _state_steps(normal, step, damping)
         try:
             new = _residuals(windows, _guess(guess, moved), moved_states)
@@ -186,6 +186,20 @@ def _damped_step(
         return values, states, residuals, FIRST_DAMPING, np.zeros_like(values)
     moved, moved_states, new, step = found
     return moved, moved_states, new, damping, step
+
+
+def _bounded_step(hessian: Float, gradient: Float, least: Float, most: Float) -> Float:
+    """Return the Newton step within these bounds: what would leave them goes to its bound, and the
+    rest is solved again beside it, as it has to make up for that."""
+    step = -np.linalg.solve(hessian, gradient)
+    bound = np.zeros(step.size, dtype=bool)
+    while np.any(beyond := ~bound & ((step < least) | (step > most))):
+        bound |= beyond
+        free = ~bound
+        step[bound] = np.clip(step, least, most)[bound]
+        there = gradient[free] + hessian[np.ix_(free, bound)] @ step[bound]
+        step[free] = -np.linalg.solve(hessian[np.ix_(free, free)], there)
+    return step
 
 
 def _state_steps(normal: _Normal, step: Float, damping: float) -> Float:

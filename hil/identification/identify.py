@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,21 @@ from sparsectl.hil.identification.picture import draw
 from sparsectl.hil.identification.rig_file import counts_per_turn, rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
 from sparsectl.hil.identification.windows import cut
+from sparsectl.hil.journal.header import JournalHeader
 from sparsectl.hil.journal.journal import read_and_warn
 from sparsectl.hil.journal.trace import read_samples
-from sparsectl.plants.rig import load_rig
+from sparsectl.plants.bare_rig import whole_rig_of
+from sparsectl.plants.rig import LINEAR, ROTARY, Rig, load_rig, rig_path
+from sparsectl.plants.rig_file import read_table
 
 POOR_FIT_COUNTS = 3.0
 """With larger residuals, the model does not describe the rig."""
+
+_KINDS = {LINEAR: "a cart on a track", ROTARY: "a rotary pendulum"}
+_MODELS = {"m": LINEAR, "rad": ROTARY}
+
+_NOT_FITTED = ("[pole] mass_kg", "[motor] back_emf_v")
+"""What a journal cannot tell, as `plants.bare_rig.Whole` names it."""
 
 
 def identify(config: IdentifyConfig) -> dict[str, Any]:
@@ -31,13 +41,14 @@ def identify(config: IdentifyConfig) -> dict[str, Any]:
         residual_counts, windows, iterations, converged, note.
 
     Raises:
-        UserError: no journal, no such rig, too little motion in it, or a file that cannot be
-            written.
+        UserError: no journal, no such rig or one of another kind, too little motion in the
+            journal, or a file that cannot be written.
     """
-    journal = read_and_warn(config.journal)
-    rig = load_rig(config.rig or journal.header.config.rig or journal.header.rig)
     if config.out.suffix != ".toml":
         raise UserError(f"--out is {config.out}; name a rig file, such as my_rig.toml")
+    journal = read_and_warn(config.journal)
+    header = journal.header
+    rig = _first_rig(config, header, rig_path(config.rig or header.config.rig or header.rig))
     windows = cut(read_samples(journal))
     with Progress(desc="identify", unit="iteration", leave=False) as bar:
 
@@ -59,6 +70,55 @@ def identify(config: IdentifyConfig) -> dict[str, Any]:
         path.write_text(rig_toml(found, config.journal.name), encoding="utf-8")
     load_rig(config.out)
     return _result(found, config.out, picture)
+
+
+def _first_rig(config: IdentifyConfig, header: JournalHeader, path: Path) -> Rig:
+    """Read the rig with which the fit starts; what its file leaves out lies in the middle of what
+    people build.
+
+    Raises:
+        UserError: it is no rig's file, or the rig's kind or period is another than the journal's.
+    """
+    there = _MODELS.get(header.parsed_signals.observation[0].unit)
+    asked = _model_in(read_table(path))
+    if not isinstance(asked, str) or asked not in _KINDS:
+        return load_rig(path)  # which says what is wrong with it
+    mend = "give --rig the file of the rig that the trial ran on"
+    if there is not None and asked != there:
+        raise UserError(
+            f"{config.journal} is of {_KINDS[there]} ({header.rig}), but {path} describes "
+            f"{_KINDS[asked]}; {mend}"
+        )
+    whole = whole_rig_of(path, asked)
+    its, period_us = header.rig_constants.period_us, round(whole.rig.period_s * 1e6)
+    if its != period_us:
+        raise UserError(
+            f"{config.journal} has a control period of {its / 1e3:g} ms, but period_s in {path} "
+            f"makes it {period_us / 1e3:g} ms; {mend}"
+        )
+    if whole.guessed:
+        warn(
+            f"{path} does not give {', '.join(whole.guessed)}; the fit starts from the middle of "
+            f"what people build{_staying(whole.guessed)}"
+        )
+    return whole.rig
+
+
+def _staying(guessed: Sequence[str]) -> str:
+    """Return in words what was guessed and no journal can correct."""
+    kept = [name for name in _NOT_FITTED if name in guessed]
+    if not kept:
+        return ""
+    stay, them = ("stays", "it") if len(kept) == 1 else ("stay", "them")
+    return f"; {' and '.join(kept)} cannot be fitted and {stay} there: add {them}"
+
+
+def _model_in(table: dict[str, Any]) -> object:
+    """Return the model that a rig's file names, or that its keys are of: an arm alone has a
+    length."""
+    base = table.get("base")
+    has_arm = isinstance(base, dict) and "length_m" in base
+    return table.get("model", ROTARY if has_arm else LINEAR)
 
 
 def _result(found: Fit, rig: Path, picture: Path) -> dict[str, Any]:
