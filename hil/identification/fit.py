@@ -191,7 +191,7 @@ def _damped_step(
 def _bounded_step(hessian: Float, gradient: Float, least: Float, most: Float) -> Float:
     """Return the Newton step within these bounds: what would leave them goes to its bound, and the
     rest is solved again beside it, as it has to make up for that."""
-    step = -np.linalg.solve(hessian, gradient)
+    step = np.asarray(-np.linalg.solve(hessian, gradient), dtype=np.float64)
     bound = np.zeros(step.size, dtype=bool)
     while np.any(beyond := ~bound & ((step < least) | (step > most))):
         bound |= beyond
