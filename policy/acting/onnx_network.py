@@ -240,7 +240,8 @@ def _chosen(outputs: list[Any], path: Path) -> Any:
         names = ", ".join(value.name for value in outputs)
         raise UserError(
             f"{path} has {len(outputs)} outputs ({names}), and their names do not say which are "
-            "the actions; give names (torch.onnx.export takes output_names)"
+            "the actions; give names "
+            "(torch.onnx.export takes output_names, Keras a dict of outputs)"
         ) from error
     chosen = next(value for value in outputs if value.name == name)
     valued = [value for value in outputs if values_in(value.name) and _width(value) != 1]

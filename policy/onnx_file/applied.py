@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import AttributeProto, GraphProto, NodeProto
 
 from sparsectl.common.errors import UserError
@@ -84,7 +85,7 @@ class Scope:
         call = Node(label, operator, inputs, attributes, *file, outputs, read)
         handler = OPERATORS.get(domain + node.op_type)
         if handler is None:
-            call.refuse("this operator is not supported")
+            call.refuse(_unknown(domain, node.op_type))
         try:
             result = handler(call)
         except SymbolError as error:
@@ -97,6 +98,14 @@ class Scope:
                 size = 4 * each.size if isinstance(each, Symbol) else each.size
                 self.tensors.spend(size, label)
         return tuple(_plain(each) if call.is_constant else in_kind(call, each) for each in results)
+
+
+def _unknown(domain: str, operator: str) -> str:
+    """Say why an operator that is not among `OPERATORS` is refused."""
+    if domain or onnx.defs.has(operator):
+        return "this operator is not supported"
+    what = "take gelu with approximate=True" if operator == "Erfc" else "export it without"
+    return f"ONNX has no such operator, so that nothing can run the file; {what}"
 
 
 def constants(graph: GraphProto, names: set[str], tensors: TensorReader) -> dict[str, Value]:

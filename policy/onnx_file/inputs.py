@@ -54,7 +54,8 @@ def observations(
     if len({batch is None for _, batch in sizes}) > 1:
         shown = ", ".join(f"{short(v.name)} {_declared(v)}" for v in inputs[:5])
         raise UserError(
-            f"of its inputs ({shown}) some have a batch and some do not; give all as [batch, n]"
+            f"of its inputs ({shown}) some have a batch and some do not; give all as [batch, n], "
+            "and weights as constants"
         )
     symbols, signals = {}, list[Signal]()
     for value, (shape, batch) in zip(inputs, sizes, strict=True):
@@ -99,6 +100,12 @@ def _shape(
     if len(sizes) == 2 and sizes[1] == 1 and (sizes[0] or 0) > 1 and _is_column(value.name, nodes):
         return (sizes[0] or 0, 1), None
     open_batch = sizes[0] != 1
+    if len(sizes) == 3 and sizes[1] is None and sizes[2] is not None:
+        raise UserError(
+            f"input {short(value.name)} takes a sequence of any length; export it for one step, "
+            f"[batch, 1, {sizes[2]}], with GRU, LSTM or RNN, or as a cell whose state is an input "
+            "and an output (Keras: GRUCell, LSTMCell, SimpleRNNCell)"
+        )
     rest = [_width(value.name, nodes, shapes) if size is None else size for size in sizes[1:]]
     if len(sizes) == 1 or sizes[1:].count(None) > 1 or None in rest:
         raise UserError(

@@ -116,8 +116,8 @@ def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
 def _which(names: Sequence[str]) -> str:
     return (
         f"it has the outputs {', '.join(map(short, names[:8]))}, and their names do not say which "
-        "are the actions; give names (torch.onnx.export takes output_names), or, to export, "
-        f"--output {_listed(names)}"
+        "are the actions; give names (torch.onnx.export takes output_names, Keras a dict of "
+        f"outputs), or, to export, --output {_listed(names)}"
     )
 
 

@@ -223,7 +223,11 @@ def _matrix(node: Node, constant: Array) -> Array:
 def _of_symbols(node: Node, first: Symbol, second: Symbol) -> Symbol:
     """Return the product of two values that both depend on the observation, as sums of products."""
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[0]:
-        node.refuse(f"values of the shapes {list(first.shape)} and {list(second.shape)}")
+        node.refuse(
+            f"values of the shapes {list(first.shape)} and {list(second.shape)}, which both come "
+            "from inputs; if one holds weights, make it a constant (tf2onnx makes an input of a "
+            "tensor that a tf.function captures: make it a tf.Variable)"
+        )
     if first.batch == 1 or second.batch == 0:
         node.refuse("it would mix the observations of a batch")
     count = first.shape[0] * first.size and first.size * second.shape[1]

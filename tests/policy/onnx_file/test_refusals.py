@@ -109,6 +109,21 @@ def test_cycles_inputs_outputs_and_types(tmp_path: Path) -> None:
     assert "declared with 3 values" in refused(saved(tmp_path, wrong))
 
 
+def test_what_tensorflow_writes_is_refused_with_its_mend(tmp_path: Path) -> None:
+    """Weights that are inputs, operators of its own, and sequences of any length."""
+    weights = model(("MatMul", ["x", "weights"]), *TAIL)
+    float32 = TensorProto.FLOAT
+    weights.graph.input.append(helper.make_tensor_value_info("weights", float32, [4, 6]))
+    assert "if one holds weights, make it a constant" in refused(saved(tmp_path, weights))
+    weights.graph.input[0].CopyFrom(helper.make_tensor_value_info("observation", float32, [1, 4]))
+    assert "give all as [batch, n], and weights as const" in refused(saved(tmp_path, weights))
+    own = saved(tmp_path, model(*HEAD, ("Erfc", ["x"]), *TAIL))
+    assert "ONNX has no such operator, so that nothing can run the file" in refused(own)
+    sequence = saved(tmp_path, model(("MatMul", ["x", W0.T]), *TAIL, shape=("batch", "time", 4)))
+    message = refused(sequence)
+    assert "takes a sequence of any length; export it for one step, [batch, 1, 4]" in message
+
+
 def test_metadata_that_does_not_fit(tmp_path: Path) -> None:
     proto = model(*HEAD, *TAIL)
     for text, message in [("{", "not JSON"), ("[]", "not a JSON object"), ("{}", "observation")]:
