@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -145,7 +144,12 @@ def nothing_fits(choice: Choice) -> str:
     wanted = " ".join(f"--{name} {limit:g}" for name, limit in choice.limits.items())
     nearest = choice.nearest
     if nearest is None:
-        reasons: Sequence[str] = [f"{c.encoding}: {c.reason}" for c in choice.candidates]
+        # What is wrong with the policy is said once, and not of each encoding.
+        encodings: dict[str, list[str]] = {}
+        for candidate in choice.candidates:
+            reason = candidate.reason.replace(f"encoding {candidate.encoding!r}", "it")
+            encodings.setdefault(reason, []).append(candidate.encoding)
+        reasons = [f"{', '.join(names)}: {reason}" for reason, names in encodings.items()]
         return f"no encoding runs on {choice.board} ({'; '.join(reasons)}); use another board"
     blind = ""
     if any(candidate.needs_ranges for candidate in choice.candidates):

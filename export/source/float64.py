@@ -31,6 +31,9 @@ terms, and depends on the order of summation."""
 LONG_SUM = 144
 """Terms from which on a sum's rounding error is taken to grow by the root of their number (Higham,
 Accuracy and Stability of Numerical Algorithms, section 4.2)."""
+UNEVEN_SUM = 4
+"""The same where one term outweighs all others, as the bias of an output layer whose weights are
+still small: every partial sum is then as large as that term, and rounds by as much."""
 
 ABSOLUTE = ("Sigmoid", "Erf", "Elu", "Selu", "Celu")
 """Operators whose runtimes are as exact as a number near 1 may be, however small the result."""
@@ -91,6 +94,7 @@ class Float64Graph:
         for name, array in feeds.items():
             is_float = np.issubdtype(array.dtype, np.floating)
             values[name] = array.astype(np.float64) if is_float else array
+        sums = dict[str, int]()
         for node in evaluator.rt_nodes_:
             given = [values[name] for name in node.input]
             if node.op_type == "Reshape":
@@ -98,7 +102,7 @@ class Float64Graph:
             context = {"context": values} if node.need_context() else {}
             results = node.run(*given, **context)
             if noise is not None and (node.op_type not in MOVING or _steps(node.op_type)):
-                results = self._moved(node, given, results, noise)
+                results = self._moved(node, given, results, noise, sums)
             values.update(zip(node.output, results, strict=False))
         return [values[name] for name in names]
 
@@ -111,8 +115,14 @@ class Float64Graph:
         return np.array([np.shape(given[0])[0], *one[1:]], np.int64)
 
     def _moved(
-        self, node: Any, given: list[Any], results: Any, noise: np.random.Generator
+        self,
+        node: Any,
+        given: list[Any],
+        results: Any,
+        noise: np.random.Generator,
+        sums: dict[str, int],
     ) -> tuple[Any, ...]:
+        """sums: the number of terms in each sum of products so far; this node's is added."""
         roundoff = AMPLITUDE * self._roundoff.get(node.output[0], FLOAT32_ROUNDOFF)
         if _steps(node.op_type):
             wide = STEPPED_AMPLITUDE * roundoff
@@ -120,8 +130,16 @@ class Float64Graph:
         if node.op_type in PRODUCTS:
             magnitude = node.run(*[None if x is None else np.abs(x) for x in given])[0]
             row = np.shape(given[1])[1:] if node.op_type == "Conv" else np.shape(given[0])[-1:]
-            roundoff *= max(1.0, np.sqrt(np.prod(row) / LONG_SUM))
-            return (results[0] + _noise(noise, np.shape(magnitude)) * roundoff * np.abs(magnitude),)
+            terms = sums[node.output[0]] = int(np.prod(row))
+            biases = [each for each in given[2:] if each is not None]
+            if node.op_type == "Conv":
+                biases = [each.reshape(-1, *[1] * (magnitude.ndim - 2)) for each in biases]
+            error = _sum_error(terms, magnitude, results[0], *biases)
+            return (results[0] + _noise(noise, np.shape(error)) * roundoff * error,)
+        if node.op_type == "Add" and (terms := max(sums.get(name, 0) for name in node.input)):
+            # The bias of the products before it: a policy adds those to the bias, one by one.
+            error = _sum_error(terms, results[0], *given)
+            return (results[0] + _noise(noise, np.shape(error)) * roundoff * error,)
         if node.op_type in CELLS:
             results = _moved_inside(node, _with_moved_sums(node, given, roundoff, noise), noise)
         if node.op_type not in ARITHMETIC:
@@ -216,6 +234,21 @@ def _moved_inside(node: Any, given: list[Any], noise: np.random.Generator) -> An
         del node.f
 
 
+def _sum_error(terms: int, magnitude: Any, *partial: Any) -> Any:
+    """Return by how many units a sum is moved.
+
+    Args:
+        terms: their number.
+        magnitude: the sum of their absolute values.
+        partial: values that partial sums may have had: the whole, and terms that may be large.
+    """
+    even = np.abs(magnitude) * max(1.0, np.sqrt(terms / LONG_SUM))
+    uneven = max(1.0, np.sqrt(terms / UNEVEN_SUM))
+    for each in partial:
+        even = np.maximum(even, uneven * np.abs(each))
+    return even
+
+
 def _with_moved_sums(
     node: Any, given: list[Any], roundoff: float, noise: np.random.Generator
 ) -> list[Any]:
@@ -230,7 +263,8 @@ def _with_moved_sums(
         before = state[:, :1] if getattr(node, "layout", 0) else state[:1]
         magnitude = magnitude + np.abs(before) @ np.abs(recurrent[0]).T
     terms = weight.shape[2] + recurrent.shape[2]
-    errors = magnitude * roundoff * max(1.0, np.sqrt(terms / LONG_SUM))
+    biases = 0.0 if bias is None else np.abs(bias[0]).reshape(2, sums).sum(axis=0)
+    errors = roundoff * _sum_error(terms, magnitude, biases)
     one = np.broadcast_to(np.eye(sums), (len(weight), sums, sums))
     moved = np.concatenate([x, errors * _noise(noise, errors.shape)], axis=-1)
     return [moved, np.concatenate([weight, one], axis=-1), *given[2:]]

@@ -70,6 +70,13 @@ def test_nothing_runs(reason: str) -> None:
     )
 
 
+def test_what_is_wrong_with_each_is_said_once() -> None:
+    reasons = ["it differs", "it differs", "encoding 'c' is blind", "encoding 'd' is blind"]
+    found = tuple(Candidate(name, reason=why) for name, why in zip("abcd", reasons, strict=True))
+    said = nothing_fits(Choice("board", "cycles", {}, found))
+    assert "(a, b: it differs; c, d: it is blind)" in said
+
+
 def test_where_fixed_point_was_left_out_nothing_fits_says_what_it_needs() -> None:
     blind = Candidate("packed-int16", reason="nothing says what o0 ranges over", needs_ranges=True)
     dense = Candidate("dense", "float32", 100.0, 900, 50, 1e-7)

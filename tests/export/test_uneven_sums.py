@@ -1,0 +1,60 @@
+"""A bias that outweighs its layer's products, as in a policy that has hardly been trained: every
+partial sum rounds by as much as the bias does, and that is no reason to refuse the file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from sparsectl.export.judged import DEFAULT_ERROR
+from sparsectl.export.source.onnx_source import OnnxSource
+from sparsectl.policy.load import load
+from tests.policy.onnx_file.onnx_files import write_file
+
+node = helper.make_node
+
+
+def write_network(path: Path, seed: int) -> tuple[Path, int]:
+    """Write a network of three layers whose biases and last weights are of any size, and return its
+    observation size; the sums are Gemm's, or MatMul's and Add's."""
+    random = np.random.default_rng(seed)
+    size, width = int(random.integers(1, 12)), int(random.choice([8, 32, 64, 128, 256]))
+    activation = str(random.choice(["Tanh", "Relu", "Sigmoid", "Elu"]))
+    sizes = [size, width, width, int(random.integers(1, 4))]
+    nodes, constants, x = [], {}, "x"
+    for k, (taken, made) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        weight = random.normal(size=(made, taken)) / np.sqrt(taken)
+        weight *= 10 ** random.uniform(-3, 0) if k == 2 else 1.0
+        bias = random.normal(size=made) * 10 ** random.uniform(-4, 1)
+        constants |= {f"w{k}": weight.astype(np.float32), f"b{k}": bias.astype(np.float32)}
+        y = "action" if k == 2 else f"y{k}"
+        if seed % 2:
+            nodes.append(node("Gemm", [x, f"w{k}", f"b{k}"], [y], transB=1))
+        else:
+            constants[f"w{k}"] = constants[f"w{k}"].T.copy()
+            nodes.append(node("MatMul", [x, f"w{k}"], [f"products{k}"]))
+            nodes.append(node("Add", [f"products{k}", f"b{k}"], [y]))
+        if k < 2:
+            nodes.append(node(activation, [y], [f"z{k}"]))
+            x = f"z{k}"
+    return write_file(path, nodes, constants, {"x": ["b", size]}), size
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-4, 1e-2, 1.0, 30.0]))
+def test_what_a_policy_rounds_is_explained_by_the_file_s_own_sums(seed: int, scale: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, size = write_network(Path(folder) / "model.onnx", seed)
+        policy = load(path)
+        source = OnnxSource(path, None, policy.sizes)
+    observations = np.random.default_rng(seed).normal(size=(100, size)) * scale
+    observations = observations.astype(np.float32)
+    exact = source.exact(observations)
+    allowed = DEFAULT_ERROR["float32"] * np.abs(exact).max(axis=0)
+    allowed = np.maximum(allowed, source.rounding(observations))
+    assert (np.abs(policy.forward(observations) - exact) <= allowed).all()
