@@ -8,12 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sparsectl.common.errors import UserError
 from sparsectl.common.files import write_json
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.progress import Progress
 from sparsectl.common.provenance import provenance
+from sparsectl.common.warning import warn
 from sparsectl.hil.campaign.comparison import Comparison, compare, figures, table
 from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.campaign.host_faults import is_hosts
 from sparsectl.hil.campaign.journalled import Outcome, Slot, claim, record, recorded, slots
 from sparsectl.hil.campaign.score import interim_analyses
 from sparsectl.hil.ports import kind_of
@@ -28,10 +31,15 @@ def run_campaign(command: TrialCommand) -> dict[str, Any]:
         policies (figures by label), answer, difference, pairs, seconds, picture, folder, table.
 
     Raises:
-        UserError: what `run_trial` raises, or the folder holds another campaign.
+        UserError: what `run_trial` raises, the folder holds another campaign, or the host spoils a
+            trial each time.
         SystemExit: SIGINT or SIGTERM ended it; the motor is off.
     """
     return _Campaign(command).run()
+
+
+TRIES = 5
+"""How often a trial is run that the host spoils."""
 
 
 class _Campaign:
@@ -70,6 +78,28 @@ class _Campaign:
         return self._finish(found)
 
     def _run(self, slot: Slot) -> Outcome:
+        """Run a trial, again if the host spoiled it, and score it.
+
+        Raises:
+            UserError: the host spoiled it each time, or as `run_trial`.
+        """
+        for left in reversed(range(TRIES)):
+            outcome = self._try(slot)
+            if outcome is not None:
+                return outcome
+            if left:
+                warn(
+                    f"the trial of seed {slot.seed} with {slot.policy} ended by no fault of the "
+                    "policy; it is not counted, and is run again"
+                )
+        raise UserError(
+            f"the trial of seed {slot.seed} with {slot.policy} ended {TRIES} times by no fault of "
+            "the policy, as said above; mend that, and give the same command, which resumes the "
+            "campaign"
+        )
+
+    def _try(self, slot: Slot) -> Outcome | None:
+        """Run a trial and score it; None if the host spoiled it."""
         firmware = self.command.firmware
         if firmware is None or self.command.compare:  # a folder for each policy
             base = firmware or self.folder / "firmware"
@@ -85,8 +115,8 @@ class _Campaign:
         if self.has_run and not kind_of(config.port).builds:
             centre(config)
         self.has_run = True
-        run_trial(config)
-        return record(slot, self.command.seconds)
+        result = run_trial(config)
+        return None if is_hosts(config, result) else record(slot, self.command.seconds)
 
     def _comparison(self) -> Comparison | None:
         a, b = self.outcomes["A"], self.outcomes["B"]

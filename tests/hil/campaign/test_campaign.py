@@ -14,8 +14,13 @@ import pytest
 
 from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
+from sparsectl.common.files import read_json
+from sparsectl.hil.analysis.results import assess
 from sparsectl.hil.campaign.comparison import A_BETTER
 from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.campaign.host_faults import is_hosts
+from sparsectl.hil.config import TrialConfig
+from sparsectl.hil.journal.journal import read_journal
 from sparsectl.hil.trial.trial import run_trial
 from tests.hil.policies import EASY_RIG, export_graph, timid_graph
 
@@ -101,6 +106,52 @@ def test_a_killed_campaign_goes_on_where_it_stopped(easy: Path, tmp_path: Path) 
     assert (first.stat().st_mtime_ns, first.read_bytes()) == (written_ns, outcome)
     again = trial(asked)
     assert again["policies"] == result["policies"]
+
+
+def test_a_trial_that_the_host_spoiled_is_run_again(still: Path, tmp_path: Path) -> None:
+    """Suspended for longer than its board waits: that is no failure of the policy's."""
+    out = tmp_path / "campaign"
+    words = ["--policy", str(still), "--rig", str(EASY_RIG), "--seconds", "1", "--repeat", "2"]
+    words += ["--swing-up-limit-s", "4", "--disturbances", "0", "--link-timeout-ticks", "10"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sparsectl", "trial", *words, "--out", str(out), "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    journal = out / "trials" / "00000-A" / "journal.bin"
+    for _ in range(6000):
+        if child.poll() is not None or journal.is_file() and assess(read_journal(journal)).ticks:
+            break
+        time.sleep(0.01)
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(1.0)
+    child.send_signal(signal.SIGCONT)
+    printed, told = child.communicate(timeout=300)
+    again = f"the trial of seed 0 with {still} ended by no fault of the policy; it is not counted"
+    assert f"{again}, and is run again" in told
+    outcomes = [read_json(path) for path in sorted(out.glob("trials/*/outcome.json"))]
+    assert [outcome["ended"] for outcome in outcomes] == ["the pole was not up within 4 s"] * 2
+    assert json.loads(printed)["policies"]["A"]["trials"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "changes", "spoiled"),
+    [
+        ("LINK_LOST", {}, True),
+        ("COMMAND_LATE", {"mode": "host"}, True),
+        ("LINK_LOST", {"port": "/dev/ttyACM0"}, True),
+        ("OVERRUN", {}, True),
+        ("OVERRUN", {"port": "/dev/ttyACM0"}, False),  # the board's own ticks came late
+        ("BASE_TRAVEL", {}, False),
+        ("NONE", {}, False),
+        ("LINK_LOST", {"fault": "cable_pull@3"}, False),
+        ("COMMAND_LATE", {"mode": "host", "clock": "lockstep"}, False),
+    ],
+)
+def test_what_the_host_alone_can_cause(fault: str, changes: dict[str, Any], spoiled: bool) -> None:
+    assert is_hosts(TrialConfig(Path("policy"), **changes), {"fault": fault}) == spoiled
 
 
 def test_other_settings_are_another_campaign(still: Path, tmp_path: Path) -> None:
