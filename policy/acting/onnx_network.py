@@ -11,7 +11,7 @@ from sparsectl.common.errors import UserError
 from sparsectl.policy.acting.networks import Array
 from sparsectl.policy.choices import Choices, choices_of
 from sparsectl.policy.model_file import check_model_file
-from sparsectl.policy.onnx_file.output import choose_output, values_in
+from sparsectl.policy.onnx_file.output import choose_output, unclear, values_in
 from sparsectl.policy.tasks import CHOICE, TASK
 
 BYTES_LIMIT = 256 * 2**20
@@ -239,9 +239,8 @@ def _chosen(outputs: list[Any], path: Path) -> Any:
     except UserError as error:
         names = ", ".join(value.name for value in outputs)
         raise UserError(
-            f"{path} has {len(outputs)} outputs ({names}), and their names do not say which are "
-            "the actions; give names "
-            "(torch.onnx.export takes output_names, Keras a dict of outputs)"
+            f"{path} has {len(outputs)} outputs ({names}), "
+            f"{unclear([value.name for value in outputs])}"
         ) from error
     chosen = next(value for value in outputs if value.name == name)
     valued = [value for value in outputs if values_in(value.name) and _width(value) != 1]

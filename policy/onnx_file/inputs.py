@@ -83,7 +83,8 @@ def _shape(
     if kind.elem_type not in FLOATS:
         raise UserError(
             f"input {short(value.name)} is of type {type_name(kind.elem_type)}, and nodes use it "
-            "before they cast it to float; export it with float32, or cast it first"
+            "before they cast it to float; export it with float32, and cast that to whole numbers "
+            "inside where they are needed (torch: x.long())"
             if kind.elem_type in WHOLE_RANGES
             else f"input {short(value.name)} is of type {type_name(kind.elem_type)}, not of type "
             "float; export it with float32"

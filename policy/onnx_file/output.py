@@ -115,9 +115,20 @@ def choose_output(names: Sequence[str], wanted: str | None = None) -> str:
 
 def _which(names: Sequence[str]) -> str:
     return (
-        f"it has the outputs {', '.join(map(short, names[:8]))}, and their names do not say which "
-        "are the actions; give names (torch.onnx.export takes output_names, Keras a dict of "
-        f"outputs), or, to export, --output {_listed(names)}"
+        f"it has the outputs {', '.join(map(short, names[:8]))}, {unclear(names)}, or, to export, "
+        f"--output {_listed(names)}"
+    )
+
+
+def unclear(names: Sequence[str]) -> str:
+    """Return in words that outputs' names do not tell the actions, and how to name them; the policy
+    of a Stable-Baselines3 model has three outputs, whose names torch makes up."""
+    library = ""
+    if len(names) == 3:
+        library = f"; a policy of Stable-Baselines3 gives the actions first, here {short(names[0])}"
+    return (
+        "and their names do not say which are the actions; give names (torch.onnx.export takes "
+        f"output_names, Keras a dict of outputs{library})"
     )
 
 

@@ -24,7 +24,11 @@ from sparsectl.training.environments.environments import chosen_environment, mak
 from sparsectl.training.environments.signals import environment_signals
 from sparsectl.training.rollouts.episodes import check_fit
 from sparsectl.training.rollouts.intervals import cvar_figures, mean_interval
-from sparsectl.training.rollouts.plausibility import warn_of_ignored_seed, warn_of_lost_normaliser
+from sparsectl.training.rollouts.plausibility import (
+    warn_of_ignored_seed,
+    warn_of_lost_normaliser,
+    warn_of_unscaled_actions,
+)
 from sparsectl.training.rollouts.running import RunningEpisode
 from sparsectl.training.rollouts.seeds import BLOCK, Series, episode_seed
 from sparsectl.training.rollouts.together import SIDE_BY_SIDE, together
@@ -254,8 +258,8 @@ def check_settings(config: EvaluateConfig) -> None:
 
 
 def check_policy(policy: ActingPolicy, env_id: str, source: Path) -> None:
-    """Check that a policy fits an environment; warn of a normaliser that seems to be lost, and of
-    an environment that ignores seeds.
+    """Check that a policy fits an environment; warn of a normaliser or a scaling of the actions
+    that seem to be lost, and of an environment that ignores seeds.
 
     Raises:
         UserError: it does not, or the environment cannot be made, or raises in its first steps.
@@ -265,6 +269,7 @@ def check_policy(policy: ActingPolicy, env_id: str, source: Path) -> None:
     check_fit(policy, signals, env_id)
     warn_of_ignored_seed(probe, signals, env_id)
     warn_of_lost_normaliser(policy, probe, source)
+    warn_of_unscaled_actions(policy, signals, env_id, source)
     probe.close()
 
 

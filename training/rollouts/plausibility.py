@@ -1,5 +1,6 @@
-"""Warn before work starts if a policy's observations differ from those that it was trained on, if
-it is not the teacher of a dataset, or if an environment ignores the seeds of its episodes.
+"""Warn before work starts if a policy's observations or actions differ from those that it was
+trained with, if it is not the teacher of a dataset, or if an environment ignores the seeds of its
+episodes.
 
 A missing normaliser does not show in the sizes of arrays. It shows in the first layer: its sums are
 of the order of one to ten for inputs as in training; otherwise they saturate a tanh, or grow with
@@ -36,6 +37,10 @@ their iterations where the last episode ended differ in the last digits."""
 COMPARED_STEPS = 20
 OUTSIDE = 1e-3
 """Share of a limit by which an observation may exceed it, as integrators let it."""
+PROBED = np.geomspace(1.0, 1e4, 256)
+"""Sizes of the observations that show how far a policy's actions reach."""
+ONE = 1e-3
+"""How near to 1 actions come that end in a tanh."""
 LARGE = 50.0
 """A root mean square of a first layer's sums that exceeds what inputs in training cause."""
 
@@ -52,6 +57,30 @@ def warn_of_lost_normaliser(
                 f"{source}: {text}; if it was trained with VecNormalize or another normaliser, "
                 "give that with --normalizer"
             )
+
+
+def warn_of_unscaled_actions(
+    policy: ActingPolicy, signals: dict[str, Any], env_id: str, source: Path
+) -> None:
+    """Warn of a policy whose actions reach from -1 to 1, as those that end in a tanh do, in an
+    environment with other bounds."""
+    *_, low, high = normaliser(signals)
+    bounded = bool(np.isfinite([low, high]).all())
+    if policy.choices is not None or policy.recurrent is not None or not bounded:
+        return
+    if (low == -1).all() and (high == 1).all():
+        return
+    rng = np.random.default_rng(0)
+    some = rng.normal(size=(len(PROBED), policy.observation_size)) * PROBED[:, None]
+    actions = policy.act(some.astype(np.float32))
+    ends = np.stack([-actions.min(axis=0), actions.max(axis=0)])
+    if (np.abs(ends - 1) < ONE).all():
+        bounds = ", ".join(f"{a:g} to {b:g}" for a, b in sorted({*zip(low, high, strict=True)}))
+        warn(
+            f"{source}: its actions reach from -1 to 1, but {env_id} takes {bounds}; if it was "
+            "trained on actions that are scaled to that, as the actors of SAC, TD3 and DDPG in "
+            "Stable-Baselines3 are, export it with the scaling in it, or give the zip"
+        )
 
 
 def warn_of_another_teacher(teacher: ActingPolicy, dataset: Dataset, source: Path) -> None:

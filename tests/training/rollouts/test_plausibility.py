@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
+from onnx import helper
 
 from sparsectl.common.warning import warn
+from sparsectl.policy.load import load_acting
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.environments.checked_environment import CheckedEnvironment
 from sparsectl.training.environments.environments import make_environment
@@ -19,7 +22,9 @@ from sparsectl.training.rollouts.plausibility import (
     OUTSIDE,
     warn_of_ignored_seed,
     warn_of_observations_outside,
+    warn_of_unscaled_actions,
 )
+from tests.policy.onnx_file.onnx_files import mlp, write_file
 
 
 class Walk(gymnasium.Env[Any, Any]):
@@ -130,3 +135,27 @@ def test_a_limit_on_one_side_is_one(capsys: pytest.CaptureFixture[str]) -> None:
         warn.cache_clear()
         warn_of_observations_outside(walked([low], [high], [[seen]]), "e")
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("end", "environment", "told"),
+    [
+        ("Tanh", "Pendulum-v1", "reach from -1 to 1, but Pendulum-v1 takes -2 to 2; if it was"),
+        ("Tanh", "MountainCarContinuous-v0", ""),  # whose bounds are -1 and 1
+        ("Sigmoid", "Pendulum-v1", ""),
+        ("Identity", "Pendulum-v1", ""),
+    ],
+)
+def test_actions_that_lack_their_scaling_are_told(
+    end: str, environment: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The actor of Stable-Baselines3's SAC ends in a tanh; its `predict` scales that."""
+    warn.cache_clear()
+    probe = make_environment(environment)
+    size = probe.observation_space.shape[0]
+    nodes, constants = mlp("observation", "sum", size)
+    nodes.append(helper.make_node(end, ["sum"], ["action"]))
+    path = write_file(tmp_path / "actor.onnx", nodes, constants, {"observation": ["b", size]})
+    warn_of_unscaled_actions(load_acting(path), environment_signals(probe), environment, path)
+    shown = capsys.readouterr().err
+    assert told in shown and bool(told) == bool(shown)
