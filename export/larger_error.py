@@ -18,6 +18,8 @@ def larger_error(needed: float, *, is_rounded: bool) -> str:
     """
     if not math.isfinite(needed):
         return _FLOAT32 if is_rounded else _REPORT
+    if is_rounded and needed > 1:
+        return f"that is more than the action's whole range: {_FLOAT32}"
     larger = (
         f"give an --error of at least {_rounded_up(needed)} if that is small enough for the plant"
     )

@@ -31,9 +31,6 @@ terms, and depends on the order of summation."""
 LONG_SUM = 144
 """Terms from which on a sum's rounding error is taken to grow by the root of their number (Higham,
 Accuracy and Stability of Numerical Algorithms, section 4.2)."""
-UNEVEN_SUM = 4
-"""The same where one term outweighs all others, as the bias of an output layer whose weights are
-still small: every partial sum is then as large as that term, and rounds by as much."""
 
 ABSOLUTE = ("Sigmoid", "Erf", "Elu", "Selu", "Celu")
 """Operators whose runtimes are as exact as a number near 1 may be, however small the result."""
@@ -237,16 +234,18 @@ def _moved_inside(node: Any, given: list[Any], noise: np.random.Generator) -> An
 def _sum_error(terms: int, magnitude: Any, *partial: Any) -> Any:
     """Return by how many units a sum is moved.
 
+    Where one term outweighs all others, as the bias of an output layer whose weights are still
+    small, every partial sum is as large as that term, and rounds by as much.
+
     Args:
         terms: their number.
         magnitude: the sum of their absolute values.
         partial: values that partial sums may have had: the whole, and terms that may be large.
     """
-    even = np.abs(magnitude) * max(1.0, np.sqrt(terms / LONG_SUM))
-    uneven = max(1.0, np.sqrt(terms / UNEVEN_SUM))
+    error = np.abs(magnitude) * max(1.0, np.sqrt(terms / LONG_SUM))
     for each in partial:
-        even = np.maximum(even, uneven * np.abs(each))
-    return even
+        error = np.maximum(error, np.sqrt(terms) * np.abs(each))
+    return error
 
 
 def _with_moved_sums(
