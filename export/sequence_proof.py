@@ -21,6 +21,8 @@ from sparsectl.policy.sequences import Tick, run_sequence
 
 SAMPLES: Final = 6
 """Runs of the source with a rounding error a tick."""
+MARGIN: Final = 4.0
+"""By which the furthest of so few runs is exceeded."""
 SAMPLED_ROWS: Final = 200
 """Ticks that the size of these errors is taken from."""
 
@@ -140,8 +142,12 @@ class SequenceProof:
         return float((self._difference(actions) / self._range).max())
 
     def _rounding_of_ticks(self) -> Float64:
-        """Return how far the actions move, [ticks, action_size], if each tick of the source is
-        moved at random by as much as float32 may: twice the furthest of several runs so far."""
+        """Return how far the actions may move, [ticks, action_size], if each tick of the source is
+        moved by as much as float32 may: `MARGIN` times the furthest since the reset, of the
+        source's own run in float32 and of several that are moved at random.
+
+        Where a state takes a small error for a large one, as that of a chaotic network does, when
+        it does so is a matter of chance."""
         if self._rounding is None:
             self._rounding = self._sampled_rounding()
         return self._rounding
@@ -157,11 +163,13 @@ class SequenceProof:
             made = self._source.exact(taken)
             return made + size * noise.uniform(-1, 1, made.shape)
 
-        furthest = np.zeros(self._exact.shape)
+        furthest = np.abs(self._own - self._exact)
         for _ in range(SAMPLES):
             found = self._run(moved, self._start.astype(np.float64))
             furthest = np.fmax(furthest, np.abs(found - self._exact))
-        return np.asarray(2 * furthest, np.float64)
+        for sequence in np.split(furthest, np.flatnonzero(given.resets)):
+            np.fmax.accumulate(sequence, axis=0, out=sequence)
+        return np.asarray(MARGIN * furthest, np.float64)
 
     def _run(self, tick: Tick, start: NDArray[Any]) -> NDArray[Any]:
         given = self._sequences

@@ -21,6 +21,9 @@ from sparsectl.policy.activations import Float32, Float64
 
 MOST_SPANS: Final = 4.0
 """The most by which an action's range may exceed its values' span, for judging errors."""
+LEAST_RANGE: Final = float(np.finfo(np.float32).tiny) / DEFAULT_ERROR["float32"]
+"""Below float32's least normal number its relative error has no bound, as in the probability of a
+choice that is never taken; an error of that size is none."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,16 @@ class Truths:
 
     def _action_range(self, actions: Float64) -> Float64:
         """Return high - low of each action, at most `MOST_SPANS` times the actions' span; without a
-        limit their span, or their greatest magnitude if they are constant."""
+        limit their span, or their greatest magnitude if they are constant; `LEAST_RANGE` at
+        least."""
         span, magnitude = np.ptp(actions, axis=0), np.abs(actions).max(axis=0)
         most = np.where(span > 0, MOST_SPANS * span, np.inf)
         span = np.where(span > 0, span, np.where(magnitude > 0, magnitude, 1.0))
         signals = self._policy.graph.action
         known = [np.nan if s.low is None or s.high is None else s.high - s.low for s in signals]
         limits = np.minimum(known, most)
-        return np.where(np.isnan(known) | (np.array(known) == 0), span, limits)
+        found = np.where(np.isnan(known) | (np.array(known) == 0), span, limits)
+        return np.maximum(found, LEAST_RANGE)
 
     def lost(self, truth: Truth, actions: Float32) -> NDArray[np.bool_]:
         """Return which actions far out are not finite since a value inside is not: see policy.h."""
