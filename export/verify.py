@@ -285,12 +285,17 @@ class Proof:
             row, column = worst
             raise UserError(
                 f"{name} differs by {difference[worst]:.3g} from {self._source.file} in "
-                f"{self._source.run_by} (action {column} is {actions[worst]:.6g}, not "
+                f"{self._source.run_by} ({self._place(column)} is {actions[worst]:.6g}, not "
                 f"{truth.exact[worst]:.6g}, for an observation {truth.batch.name}, "
                 f"{_shown(truth.batch.observations[row])}) where {allowed[worst]:.3g} is allowed; "
                 f"{self._mend(is_requested, float(shares.max()), rounding)}"
             )
         return Judged(float(difference.max()), float(shares.max()), rounding)
+
+    def _place(self, column: Any) -> str:
+        """Return what a tick's result is called: the state follows the actions."""
+        acted = self._whole.graph.action_size
+        return f"action {column}" if column < acted else f"value {column - acted} of the state"
 
     def _mend(self, is_requested: bool, needed: float, rounding: float) -> str:
         if not is_requested:

@@ -75,6 +75,12 @@ def test_a_recurrent_student_is_exported_and_proven(encoding: str, tmp_path: Pat
     assert (again.digest, again.reset_state) == (said["digest"], tuple(said["state"]["reset"]))
 
 
+def test_a_state_that_is_too_far_is_called_one(tmp_path: Path) -> None:
+    path = student(tmp_path / "student.safetensors")
+    with pytest.raises(UserError, match=r"\(value \d of the state is "):
+        exported(path, tmp_path, encoding="dense-int8", error=1e-6)
+
+
 def test_calibration_is_taken_as_sequences(tmp_path: Path) -> None:
     path = student(tmp_path / "student.safetensors")
     generator = np.random.default_rng(0)
