@@ -19,10 +19,13 @@ from sparsectl.hil.campaign.config import TrialCommand
 from sparsectl.hil.campaign.score import SCORE, upright_share
 from sparsectl.hil.journal.journal import read_journal
 from sparsectl.hil.journal.trace import read_trace
+from sparsectl.hil.ports import kind_of
 
 CAMPAIGN = "campaign.json"
 SUMMARY = "summary.json"
 OUTCOME = "outcome.json"
+SERIAL = "a serial port"
+"""What campaign.json says of a serial device in place of its name."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ def claim(command: TrialCommand, folder: Path) -> None:
     path = folder / CAMPAIGN
     if path.exists():
         there = read_json(path)
+        if "port" in there:
+            there["port"] = _behind(str(there["port"]))
         for name, value in settings.items():
             if there.get(name) != value:
                 raise UserError(
@@ -132,7 +137,18 @@ def _settings(command: TrialCommand) -> dict[str, Any]:
     settings = {key: value for key, value in asdict(command).items() if key not in free}
     if command.compare:
         del settings["policy"]
+    settings["port"] = _behind(command.port)
     return {"score": SCORE} | {key: _plain(value) for key, value in settings.items()}
+
+
+def _behind(port: str) -> str:
+    """Return what identifies the rig in a port's name: a serial device that was plugged in again
+    may have another name."""
+    kind = kind_of(port)
+    if not kind.has_rig or "://" in port:
+        return port
+    drive, colon, device = port.partition(":") if kind.builds else ("", "", port)
+    return f"{drive}{colon}{device if device.isdigit() else SERIAL}"
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sparsectl.commands.trial import trial
 from sparsectl.common.errors import UserError
 from sparsectl.firmware_host.build import build_firmware
 from sparsectl.hil.campaign.config import TrialCommand
+from sparsectl.hil.campaign.journalled import claim
 from sparsectl.hil.config import TrialConfig
 from sparsectl.hil.drives.mover import Mover
 from sparsectl.hil.drives.safety import emergency_stop
@@ -70,6 +71,27 @@ def test_the_zero_is_kept_from_trial_to_trial(rig_port: str, timid: Path, tmp_pa
     assert "home" in phases(tmp_path / "campaign", 0)
     second = phases(tmp_path / "campaign", 1)
     assert "rest" in second and "home" not in second and "arm" in second
+
+
+@pytest.mark.parametrize(
+    ("port", "other", "same"),
+    [
+        ("/dev/ttyACM0", "auto", True),
+        ("odrive:/dev/ttyACM0", "odrive:/dev/ttyACM1", True),
+        ("odrive:/dev/ttyACM0", "simplefoc:/dev/ttyACM0", False),
+        ("qube:0", "qube:1", False),
+        ("socket://one:5000", "socket://other:5000", False),
+        ("/dev/ttyACM0", "virtual", False),
+        ("virtual", "emulated:microbit", False),
+    ],
+)
+def test_which_ports_may_be_the_same_rig(port: str, other: str, same: bool, tmp_path: Path) -> None:
+    """A device whose cable was pulled and plugged in again may have another name; its campaign
+    goes on."""
+    command = TrialCommand(Path("policy"), port=port, repeat=2)
+    claim(command, tmp_path / "campaign")
+    with nullcontext() if same else pytest.raises(UserError, match="campaign with port"):
+        claim(replace(command, port=other), tmp_path / "campaign")
 
 
 class Swinging:
