@@ -102,6 +102,8 @@ class Scope:
 
 def _unknown(domain: str, operator: str) -> str:
     """Say why an operator that is not among `OPERATORS` is refused."""
+    if domain.startswith("com.microsoft"):
+        return "this operator is not supported; give the file before onnxruntime optimised it"
     if domain or onnx.defs.has(operator):
         return "this operator is not supported"
     what = "take gelu with approximate=True" if operator == "Erfc" else "export it without"

@@ -6,8 +6,10 @@ import numpy as np
 
 from sparsectl.policy.onnx_file.node import Node
 from sparsectl.policy.onnx_file.operators.comparisons import over
+from sparsectl.policy.onnx_file.operators.constants import whole
 from sparsectl.policy.onnx_file.operators.layers import product
 from sparsectl.policy.onnx_file.operators.normalisations import over_size
+from sparsectl.policy.onnx_file.operators.picking import MOST_TABLED, tabled_from
 from sparsectl.policy.onnx_file.operators.reductions import each_row
 from sparsectl.policy.onnx_file.operators.registry import Result, operator
 from sparsectl.policy.onnx_file.symbol import WHOLE, Symbol, constants, with_kind
@@ -59,6 +61,23 @@ def binarizer(node: Node) -> Result:
     limit = constants(np.array(node.number("threshold", 0.0)))
     found = over(node.program, node.symbol(), limit)
     return with_kind(found, node.symbol().kind)
+
+
+@operator("ai.onnx.ml.OneHotEncoder")
+def one_hot_encoder(node: Node) -> Result:
+    """1 at the place of the category that a value is, rounded towards 0; 0 elsewhere, and at each
+    place for other values, where a file without `zeros` stops."""
+    categories = node.numbers("cats_int64s", [])
+    least, most = min(categories, default=0.0), max(categories, default=0.0)
+    if not categories or most - least >= MOST_TABLED:
+        node.refuse(
+            f"its categories are {categories[:9] or 'text'}; whole numbers, not more than "
+            f"{MOST_TABLED} apart, are possible"
+        )
+    numbers = np.arange(least - 1, most + 2)
+    table = (numbers[:, None] == np.array(categories)).astype(np.float32)
+    node.tensors.spend(4 * table.size * node.symbol().size, node.label)
+    return tabled_from(node, table, whole(node, node.symbol()), first=int(least) - 1)
 
 
 @operator("ai.onnx.ml.Normalizer")

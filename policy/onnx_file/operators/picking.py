@@ -181,7 +181,7 @@ def one_hot(node: Node) -> Result:
     rows = np.arange(-size - 1, size + 1)
     table = np.where((rows % size)[:, None] == np.arange(size), values[1], values[0])
     table[[0, -1]] = values[0]
-    found = _tabled_from(node, table, index, first=-size - 1)
+    found = tabled_from(node, table, index, first=-size - 1)
     batch = index.batch
     if batch is not None and axis <= batch:
         batch += 1
@@ -194,10 +194,10 @@ def _tabled(node: Node, table: Symbol | Array, index: Symbol, most: int = 8) -> 
         node.refuse("both its indices and its values come from the observation")
     if not 1 <= table.ndim <= most or table.dtype.kind not in "fiu":
         node.refuse("its indices come from the observation, and it is no table of numbers")
-    return _tabled_from(node, table, index)
+    return tabled_from(node, table, index)
 
 
-def _tabled_from(node: Node, table: Array, index: Symbol, first: int = 0) -> Symbol:
+def tabled_from(node: Node, table: Array, index: Symbol, first: int = 0) -> Symbol:
     """Return a constant for each whole number, or an array of them, as a sum of steps.
 
     first: the number that the first constant is for. With 0, numbers under 0 count from the end.
