@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import IO, Any
 
 from rich.console import Console
@@ -77,16 +78,43 @@ def lines_of(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def print_table(lines: list[list[str]], file: IO[str] | None = None) -> None:
-    """Print rows of text, on stdout if no file is given; the first row is the head."""
+    """Print rows of text, on stdout if no file is given; the first row is the head.
+
+    What does not fit beside each other comes below each other, each part with the first column.
+    """
     console = Console(highlight=False, file=file)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE, file=file)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in lines[0]:
-        table.add_column(title, overflow="fold")
-    for row in lines[1:]:
-        table.add_row(*map(escape, row))
-    console.print(table)
+    for number, part in enumerate(_parts(lines, console.width)):
+        if number:
+            console.print()
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in part[0]:
+            table.add_column(title, overflow="fold")
+        for row in part[1:]:
+            table.add_row(*map(escape, row))
+        console.print(table)
+
+
+def _parts(lines: list[list[str]], width: int) -> Iterator[list[list[str]]]:
+    """Cut a table between columns, so that no word of a part is broken unless it is alone too wide;
+    a sentence may be."""
+    columns = list(zip(*lines, strict=True))
+    words = [
+        max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns
+    ]
+    chosen: list[int] = []
+    for place in range(1, len(columns)):
+        taken = words[0] + sum(2 + words[other] for other in [*chosen, place])
+        if chosen and taken > width:
+            yield [[row[0], *(row[other] for other in chosen)] for row in lines]
+            chosen = []
+        chosen.append(place)
+    yield [[*row[:1], *(row[other] for other in chosen)] for row in lines]
+
+
+def _longest_word(cell: str) -> int:
+    return max(map(len, cell.split()), default=0)
 
 
 def form(value: Any) -> str:

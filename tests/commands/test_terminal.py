@@ -46,3 +46,22 @@ def test_entries_by_name_are_a_table_and_what_is_none_a_line(
         "up    81   95.5",
         "down  60",
     ]
+
+
+def test_what_is_too_wide_comes_below_with_its_first_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = [f"figure_with_a_name_{number}" for number in range(12)]
+    print_result({"steps": [{"name": step} | dict.fromkeys(names, 8.6284e7) for step in "ab"]})
+    printed = capsys.readouterr().out
+    assert printed.count("8.6284e+07") == 24 and max(map(len, printed.splitlines())) <= 160
+    heads = [line.split() for line in printed.splitlines() if line.startswith("name")]
+    assert [head[0] for head in heads] == ["name", "name"]
+    assert sum((head[1:] for head in heads), []) == names
+
+
+def test_a_sentence_wraps_where_its_words_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    why = "it has no scale for what the hidden layer gives " * 6
+    print_result({"candidates": [{"encoding": "csr", "cycles": 1234, "why": why}] * 2})
+    printed = capsys.readouterr().out
+    assert printed.count("encoding") == 1 and printed.split().count("scale") == 12
