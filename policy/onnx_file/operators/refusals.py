@@ -22,6 +22,7 @@ refused(
     "of quantised operators those of vectors are supported, not this one; export the policy as it "
     "was before quantisation, and give --encoding dense-int8 or dense-int16",
     *("com.microsoft.DynamicQuantizeLSTM", "com.microsoft.QAttention", "com.microsoft.MatMulBnb4"),
+    "com.microsoft.QLinearConcat",
 )
 refused(
     "onnxruntime wrote it for one processor; give the file that it read, or save it with "

@@ -84,6 +84,10 @@ def test_other_domains_are_named(tmp_path: Path) -> None:
     proto = model(*HEAD, *TAIL)
     proto.graph.node[0].domain = "com.microsoft"
     assert "com.microsoft.Gemm" in refused(saved(tmp_path, proto))
+    proto.graph.node[0].op_type = "BiasSoftmax"
+    assert "give the file before onnxruntime optimised it" in refused(saved(tmp_path, proto))
+    proto.graph.node[0].op_type = "QLinearConcat"
+    assert "export the policy as it was before quantisation" in refused(saved(tmp_path, proto))
 
 
 def test_cycles_inputs_outputs_and_types(tmp_path: Path) -> None:
