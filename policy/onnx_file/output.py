@@ -48,7 +48,7 @@ STATE_WORDS: Final = frozenset(
 """Words in the names of a recurrent policy's state inputs."""
 
 _ENDS: Final = frozenset(
-    "in out next new prev previous last initial init final input output".split()
+    "in out ins outs next new prev previous last initial init final input output".split()
 )
 """Words that tell one end of a state from the other."""
 

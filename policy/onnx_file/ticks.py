@@ -100,7 +100,7 @@ class _Finder:
         self.outputs = {v.name: v for v in self.graph.output}
 
     def tick(self) -> OnnxTick | None:
-        pairs = self._pairs()
+        pairs = self._needed(self._pairs())
         states = [_carried(self.inputs[given], made) for given, made in pairs.items()]
         reached = self._reached([self.action, *pairs.values()])
         takes_sequences, assumed = False, list[str]()
@@ -138,6 +138,15 @@ class _Finder:
                 raise UserError(_FLAG.format(name=short(name)))
             self._refuse_doubtful(name, set(found.values()))
         return found
+
+    def _needed(self, pairs: dict[str, str]) -> dict[str, str]:
+        """Return the states on which the action depends, now or later; Godot RL Agents writes one
+        that the network only hands on."""
+        reached, needed = self._reached([self.action]), dict[str, str]()
+        while fresh := {g: m for g, m in pairs.items() if g in reached and g not in needed}:
+            needed |= fresh
+            reached = self._reached([*reached, *fresh.values()])
+        return {given: made for given, made in pairs.items() if given in needed}
 
     def _next_of(self, name: str, slots: frozenset[Slot]) -> str | None:
         """Return the output that surely gives the next value of an input; None: there is none."""

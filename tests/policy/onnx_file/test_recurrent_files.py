@@ -273,3 +273,31 @@ def test_the_sums_inside_a_cell_round(operator: str, tmp_path: Path) -> None:
     allowed = np.maximum(source.rounding(observations), 1e-6)
     assert allowed.max() > 1e-5
     assert np.all(np.abs(step.forward(observations) - exact) <= allowed)
+
+
+def handing_on(reads: str) -> onnx.ModelProto:
+    """A layer of `reads`, beside two states: the first becomes half of the second, which stays."""
+    names = [("obs", "state_ins", "memory_in"), ("action", "state_outs", "memory_out")]
+    inputs, outputs = (
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+            for name, size in zip(each, (3, 1, 1), strict=True)
+        ]
+        for each in names
+    )
+    nodes = [
+        helper.make_node("Add", ["obs", reads], ["sum"]),
+        helper.make_node("Tanh", ["sum"], ["action"]),
+        helper.make_node("Mul", ["memory_in", "half"], ["state_outs"]),
+        helper.make_node("Identity", ["memory_in"], ["memory_out"]),
+    ]
+    half = numpy_helper.from_array(np.float32([0.5]), "half")
+    graph = helper.make_graph(nodes, "policy", inputs, outputs, [half])
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+@pytest.mark.parametrize(("reads", "kept"), [("obs", 0), ("memory_in", 1), ("state_ins", 2)])
+def test_a_state_that_no_action_depends_on_is_none(reads: str, kept: int) -> None:
+    """Godot RL Agents writes one that is only handed on."""
+    graph = graph_of(handing_on(reads), Path())
+    assert graph.state_size == kept and graph.observation_size == 3
