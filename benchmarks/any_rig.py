@@ -16,7 +16,6 @@ the shipped rig alone.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -282,7 +281,8 @@ def measure(asked: Measure) -> None:
         rows[name] = {"drawn": _figures(drawn), "shipped": _figures(own)}
         rows[name]["drawn"] |= _failures(drawn, rigs)
         balanced[name] = drawn.balanced
-        print(name, json.dumps(rows[name], indent=1))
+        for where, figures in rows[name].items():
+            print(f"{name}, {where}: {_said(figures)}")
     known = read_json(OUT) if OUT.exists() else {"families": {}}
     family = known["families"].setdefault(asked.family, {})
     family |= {"rows": rows, "provenance": provenance()}
@@ -349,6 +349,14 @@ def _figures(outcomes: Outcomes) -> dict[str, Any]:
         "mean_reward": float(outcomes.mean_reward.mean()),
         "mean_reward_worst_hundredth": float(worst.mean()),
     }
+
+
+def _said(figures: dict[str, Any]) -> str:
+    low, high = figures["share_low"], figures["share_high"]
+    return (
+        f"{figures['balanced']} of {figures['rigs']} balance ({figures['share']:.1%} "
+        f"[{low:.1%}, {high:.1%}]), mean reward {figures['mean_reward']:.3f}"
+    )
 
 
 def _failures(outcomes: Outcomes, rigs: list[Rig]) -> dict[str, Any]:
