@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ from sparsectl.policy.graph import PolicyGraph
 Progress = Callable[[str], None]
 
 _SHOWN = 6
+MOST_ROUNDED: Final = 5e-3
+"""Greatest error, relative to the action's range, that rounding a file's numbers to float32 is an
+excuse for."""
 
 
 class Proof:
@@ -289,6 +292,13 @@ class Proof:
                 f"{truth.exact[worst]:.6g}, for an observation {truth.batch.name}, "
                 f"{_shown(truth.batch.observations[row])}) where {allowed[worst]:.3g} is allowed; "
                 f"{self._mend(is_requested, float(shares.max()), rounding)}"
+            )
+        if rounds and truth.is_met and self._source.is_finer and shares.max() > MOST_ROUNDED:
+            raise UserError(
+                f"{name} differs by {shares.max():.2g} of the action's range from "
+                f"{self._source.file}, which holds numbers in float64 that a policy rounds to "
+                "float32; export it in float32 (torch: model.float()) and see whether it still "
+                "acts well, or take large offsets away before the policy"
             )
         return Judged(float(difference.max()), float(shares.max()), rounding)
 

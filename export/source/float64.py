@@ -68,6 +68,10 @@ class Float64Graph:
     def __init__(self, model: ModelProto) -> None:
         self._evaluator = reference(in_float64(model))
         self.is_stepped = any(_steps(node.op_type) for node in model.graph.node)
+        constants = [node.run()[0] for node in self._evaluator.rt_nodes_ if _is_constant(node)]
+        constants += self._evaluator.rt_inits_.values()
+        self.is_finer = not all(map(_is_float32, constants))
+        """Whether a number of the file is rounded by a policy, which keeps it in float32."""
         self._roundoff = dict[str, float]()
         self._shapes = dict[str, tuple[int, ...]]()
 
@@ -88,6 +92,8 @@ class Float64Graph:
         """Return the values called `names`; with `noise`, a rounding error moves each result."""
         evaluator = self._evaluator
         values: dict[str, Any] = {"": None, **evaluator.rt_inits_}
+        if noise is not None:
+            values |= {name: _kept(value, noise) for name, value in evaluator.rt_inits_.items()}
         for name, array in feeds.items():
             is_float = np.issubdtype(array.dtype, np.floating)
             values[name] = array.astype(np.float64) if is_float else array
@@ -98,6 +104,8 @@ class Float64Graph:
                 given[1] = self._shape_of_batch(node, given)
             context = {"context": values} if node.need_context() else {}
             results = node.run(*given, **context)
+            if noise is not None and _is_constant(node):
+                results = [_kept(result, noise) for result in results]
             if noise is not None and (node.op_type not in MOVING or _steps(node.op_type)):
                 results = self._moved(node, given, results, noise, sums)
             values.update(zip(node.output, results, strict=False))
@@ -267,6 +275,24 @@ def _with_moved_sums(
     one = np.broadcast_to(np.eye(sums), (len(weight), sums, sums))
     moved = np.concatenate([x, errors * _noise(noise, errors.shape)], axis=-1)
     return [moved, np.concatenate([weight, one], axis=-1), *given[2:]]
+
+
+def _kept(constant: Any, noise: np.random.Generator) -> Any:
+    """Return a constant of the file, moved as a policy may round it that keeps it in float32; those
+    of a file in float64 alone are."""
+    return constant if _is_float32(constant) else _shaken(constant, FLOAT32_ROUNDOFF, noise)
+
+
+def _is_constant(node: Any) -> bool:
+    return bool(node.op_type == "Constant")
+
+
+def _is_float32(constant: Any) -> bool:
+    array = np.asarray(constant)
+    if not np.issubdtype(array.dtype, np.floating):
+        return True
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(array, array.astype(np.float32), equal_nan=True))
 
 
 def _noise(generator: np.random.Generator, shape: tuple[int, ...]) -> Any:

@@ -119,6 +119,10 @@ class OnnxSource:
     def run_by(self) -> str:
         return self._runner.name
 
+    @property
+    def is_finer(self) -> bool:
+        return self._float64 is not None and self._float64.is_finer
+
     def run(self, observations: Float32) -> Float32:
         actions = self._actions(self._runner.run, observations, together=self._together)
         actions[self._layout.too_large(observations)] = np.nan

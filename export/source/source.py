@@ -46,6 +46,10 @@ class Source(Protocol):
         """Name of what runs it in float32: onnxruntime, onnx's reference, torch or numpy."""
 
     @property
+    def is_finer(self) -> bool:
+        """Whether it holds numbers in float64 that a policy, in float32, rounds."""
+
+    @property
     def normaliser(self) -> Normaliser | None:
         """The normaliser that was found in it, if any."""
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
+from sparsectl.common.errors import UserError
 from sparsectl.common.signal_ranges import Pair
 from sparsectl.export.config import ExportConfig
 from sparsectl.export.judged import DEFAULT_ERROR
@@ -109,3 +111,32 @@ def test_a_chaotic_network_parts_from_itself(tmp_path: Path) -> None:
     errors = result["max_abs_error"]
     assert result["bit_exact"] and not result["within_error"]
     assert 0.1 < errors["numpy"] < 2 * errors["source"]
+
+
+def write_double(path: Path, mean: float, deviation: float) -> ExportConfig:
+    """Write a network in float64 with a normaliser, and return the settings of its export."""
+    constants = {"mean": np.array([mean]), "std": np.array([deviation]), "w": np.array([[3.0]])}
+    constants |= {"low": np.array(-10.0), "high": np.array(10.0)}
+    nodes = [
+        node("Sub", ["x", "mean"], ["centred"]),
+        node("Div", ["centred", "std"], ["scaled"]),
+        node("Clip", ["scaled", "low", "high"], ["clipped"]),
+        node("MatMul", ["clipped", "w"], ["sum"]),
+        node("Tanh", ["sum"], ["action"]),
+    ]
+    write_file(path, nodes, constants, {"x": ["b", 1]}, dtype=TensorProto.DOUBLE)
+    return ExportConfig(path, path.parent / "policy", encoding="dense", vectors=4)
+
+
+def test_numbers_of_a_file_in_float64_that_float32_rounds(tmp_path: Path) -> None:
+    """A mean of 101,326 is kept to a 128th, the 20,000th part of the deviation."""
+    need("gcc")
+    result = export_policy(write_double(tmp_path / "model.onnx", 101_325.987654321, 150.0))
+    assert result["bit_exact"] and 1e-5 < result["max_abs_error"]["numpy"] < 1e-3
+
+
+def test_numbers_in_float64_that_float32_cannot_stand_for(tmp_path: Path) -> None:
+    """The same, with a deviation that is not much more than what the mean is rounded by."""
+    need("gcc")
+    with pytest.raises(UserError, match="holds numbers in float64 that .* export it in float32"):
+        export_policy(write_double(tmp_path / "model.onnx", 101_325.987654321, 0.5))
