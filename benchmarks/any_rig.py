@@ -281,8 +281,9 @@ def measure(asked: Measure) -> None:
         rows[name] = {"drawn": _figures(drawn), "shipped": _figures(own)}
         rows[name]["drawn"] |= _failures(drawn, rigs)
         balanced[name] = drawn.balanced
-        for where, figures in rows[name].items():
-            print(f"{name}, {where}: {_said(figures)}")
+        for where, row in rows[name].items():
+            low, high = row["share_low"], row["share_high"]
+            print(f"{name}, {where}: {row['share']:.1%} [{low:.1%}, {high:.1%}] balance")
     known = read_json(OUT) if OUT.exists() else {"families": {}}
     family = known["families"].setdefault(asked.family, {})
     family |= {"rows": rows, "provenance": provenance()}
@@ -349,14 +350,6 @@ def _figures(outcomes: Outcomes) -> dict[str, Any]:
         "mean_reward": float(outcomes.mean_reward.mean()),
         "mean_reward_worst_hundredth": float(worst.mean()),
     }
-
-
-def _said(figures: dict[str, Any]) -> str:
-    low, high = figures["share_low"], figures["share_high"]
-    return (
-        f"{figures['balanced']} of {figures['rigs']} balance ({figures['share']:.1%} "
-        f"[{low:.1%}, {high:.1%}]), mean reward {figures['mean_reward']:.3f}"
-    )
 
 
 def _failures(outcomes: Outcomes, rigs: list[Rig]) -> dict[str, Any]:

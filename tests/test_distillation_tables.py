@@ -158,7 +158,7 @@ def test_students_follow_a_teacher_that_still_learns(
     import online_distillation
 
     config = online_distillation.OnlineConfig(
-        frames=4096,
+        frames=2048,
         evaluate_every=2048,
         size=4,
         seeds=(0,),
