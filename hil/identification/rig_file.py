@@ -82,8 +82,10 @@ def _with_ranges(fit: Fit) -> Rig:
         value, low, high = fit.guess.values[index], fit.low[index], fit.high[index]
         if value <= 0:
             return (1.0, 1.0)
+        # The interval of a friction that hardly shows in the journal reaches below 0.
+        least = max(low / value, 0.0)
         return (
-            min(low / value, 1 - LEAST_HALF_RANGE),
+            min(least, 1 - LEAST_HALF_RANGE),
             max(high / value, 1 + LEAST_HALF_RANGE),
         )
 

@@ -105,6 +105,17 @@ def test_what_is_no_rig_is_refused_in_place_of_a_file_that_nobody_can_read(
     assert "([base] mass_kg is -0.007; it must be above 0); measure" in said and "\n" not in said
 
 
+def test_a_friction_that_hardly_shows_is_no_less_than_none(found: tuple[Plant, Fit]) -> None:
+    _, fit = found
+    low, place = (
+        list(fit.low),
+        [key(unknown) for unknown in UNKNOWNS].index("base.viscous_friction"),
+    )
+    low[place] = -0.3 * fit.guess.values[place]
+    text = rig_toml(replace(fit, low=tuple(low)), "a trial")
+    assert tomllib.loads(text)["randomisation"]["viscous_friction_factor"][0] == 0
+
+
 def test_the_rig_file_holds_what_was_found(
     found: tuple[Plant, Fit], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
