@@ -9,8 +9,7 @@ from pathlib import Path
 from sparsectl.common.errors import UserError
 from sparsectl.common.progress import Progress
 from sparsectl.common.warning import warn
-from sparsectl.hil.identification.fit import Fit, fit
-from sparsectl.hil.identification.identify import POOR_FIT_COUNTS
+from sparsectl.hil.identification.fit import POOR_FIT_COUNTS, Fit, fit
 from sparsectl.hil.identification.rig_file import rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
 from sparsectl.hil.identification.windows import LEAST_WINDOWS, TICKS, Window, moving

@@ -20,6 +20,8 @@ from sparsectl.hil.identification.unknowns import UNKNOWNS, Guess, scales
 from sparsectl.hil.identification.windows import Simulator, Window, first_states
 
 Float = NDArray[np.float64]
+NewtonStep = Callable[[Float, Float, Float, Float], Float]
+"""From hessian, gradient and the least and greatest step of each unknown."""
 
 MOST_ITERATIONS = 40
 CONVERGED = 1e-2
@@ -31,6 +33,9 @@ STEP = 1e-3
 STATE_STEPS = np.array([0.05, 0.05, 2.0, 2.0])
 """Step of the finite differences of a start state, in counts and counts per second."""
 CONFIDENCE = 0.95
+
+POOR_FIT_COUNTS = 3.0
+"""With larger residuals, the model does not describe the rig, or the fit ended beside it."""
 
 FIRST_DAMPING = 1e-2
 DAMPING = Damping(down=0.1, up=10.0, least=1e-9, most=1e9, tries=20)
@@ -68,7 +73,24 @@ def fit(
     guess: Guess,
     progress: Callable[[int, float], None] = lambda iteration, rms: None,
 ) -> Fit:
-    """Fit from `guess` on; `progress` gets the iteration and the residuals' rms in counts."""
+    """Fit from `guess` on; `progress` gets the iteration and the residuals' rms in counts.
+
+    A poor fit is tried again with steps that go on along the bounds of the unknowns, and the closer
+    one is returned: from a start that is far off neither way is always the better one.
+    """
+    found = _fit(windows, guess, progress, _clipped_step)
+    if max(found.residual_counts) <= POOR_FIT_COUNTS:
+        return found
+    other = _fit(windows, guess, progress, _bounded_step)
+    return min(found, other, key=lambda each: max(each.residual_counts))
+
+
+def _fit(
+    windows: Sequence[Window],
+    guess: Guess,
+    progress: Callable[[int, float], None],
+    newton_step: NewtonStep,
+) -> Fit:
     scale = np.array(scales(guess.base))
     values, states = np.array(guess.values), first_states(windows)
     damping, converged, iteration = FIRST_DAMPING, False, 0
@@ -77,7 +99,7 @@ def fit(
         normal = _normal(windows, guess, values, states, scale, residuals)
         before = float(np.sum(np.square(residuals)))
         values, states, residuals, damping, step = _damped_step(
-            windows, guess, values, states, scale, residuals, normal, damping
+            windows, guess, values, states, scale, residuals, normal, damping, newton_step
         )
         progress(iteration, float(np.sqrt(np.mean(np.square(residuals)))))
         gain = 1 - float(np.sum(np.square(residuals))) / before
@@ -162,6 +184,7 @@ def _damped_step(
     residuals: Float,
     normal: _Normal,
     damping: float,
+    newton_step: NewtonStep,
 ) -> tuple[Float, Float, Float, float, Float]:
     """Return one accepted step, with the damping raised until a step lowers the sum of squares."""
     cost = float(np.sum(np.square(residuals)))
@@ -171,7 +194,7 @@ def _damped_step(
 
     def attempt(damping: float) -> tuple[Float, Float, Float, Float] | None:
         damped = normal.hessian + damping * np.diag(np.diag(normal.hessian) + 1e-12)
-        step = _bounded_step(damped, normal.gradient, (lowest - values) / scale, most)
+        step = newton_step(damped, normal.gradient, (lowest - values) / scale, most)
         moved = values + scale * step
         moved_states = states + _state_steps(normal, step, damping)
         try:
@@ -186,6 +209,11 @@ def _damped_step(
         return values, states, residuals, FIRST_DAMPING, np.zeros_like(values)
     moved, moved_states, new, step = found
     return moved, moved_states, new, damping, step
+
+
+def _clipped_step(hessian: Float, gradient: Float, least: Float, most: Float) -> Float:
+    """Return the Newton step, cut off at these bounds."""
+    return np.asarray(np.clip(-np.linalg.solve(hessian, gradient), least, most), dtype=np.float64)
 
 
 def _bounded_step(hessian: Float, gradient: Float, least: Float, most: Float) -> Float:

@@ -11,7 +11,7 @@ from sparsectl.common.files import atomic_path
 from sparsectl.common.progress import Progress
 from sparsectl.common.warning import warn
 from sparsectl.hil.config import IdentifyConfig
-from sparsectl.hil.identification.fit import Fit, fit
+from sparsectl.hil.identification.fit import POOR_FIT_COUNTS, Fit, fit
 from sparsectl.hil.identification.picture import draw
 from sparsectl.hil.identification.rig_file import counts_per_turn, rig_toml
 from sparsectl.hil.identification.unknowns import UNKNOWNS, key, start
@@ -22,9 +22,6 @@ from sparsectl.hil.journal.trace import read_samples
 from sparsectl.plants.bare_rig import whole_rig_of
 from sparsectl.plants.rig import LINEAR, ROTARY, Rig, load_rig, rig_path
 from sparsectl.plants.rig_file import read_table
-
-POOR_FIT_COUNTS = 3.0
-"""With larger residuals, the model does not describe the rig."""
 
 _KINDS = {LINEAR: "a cart on a track", ROTARY: "a rotary pendulum"}
 _MODELS = {"m": LINEAR, "rad": ROTARY}
