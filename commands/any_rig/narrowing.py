@@ -34,6 +34,9 @@ MISFIT = 0.25
 """Share of what a file says was weighed or measured by which a rig in a journal must differ to be
 another."""
 
+LOST_TURNS = 1 / 60
+"""Residual of the pole, in turns, beyond which a fit describes no motion of the journals at all."""
+
 SAME = 1e-3
 """Share by which a journal's constants may differ from those of the rig's file."""
 
@@ -65,7 +68,8 @@ def narrowed(paths: Sequence[Path], rig: Rig, guessed: Collection[str] = ()) -> 
 
         found = fit(windows[::stride], start(rig), show)
     residual = max(found.residual_counts)
-    if not found.converged and residual > POOR_FIT_COUNTS:
+    is_lost = found.residual_counts[1] > LOST_TURNS * abs(rig.pole.counts_per_turn)
+    if is_lost or (not found.converged and residual > POOR_FIT_COUNTS):
         raise UserError(
             f"{_named(paths)} fit no rig near {rig.name}'s file (residual {residual:.1f} counts); "
             "measure masses, length and supply, put them in the file, and try again"

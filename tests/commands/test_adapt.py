@@ -254,6 +254,10 @@ def test_numbers_that_still_change_are_taken_if_they_explain_the_journals(
     monkeypatch.setattr(narrowing, "fit", lambda *_: poor)
     with pytest.raises(UserError, match="fit no rig near mine's file .residual 5.0 counts"):
         narrowed(journals, whole.rig, whole.guessed)
+    lost = replace(unsettled, residual_counts=(0.3, 519.0), converged=True)
+    monkeypatch.setattr(narrowing, "fit", lambda *_: lost)
+    with pytest.raises(UserError, match="fit no rig near mine's file .residual 519.0 counts"):
+        narrowed(journals, whole.rig, whole.guessed)
 
 
 def test_a_torn_journal_is_learnt_from_as_far_as_it_is_whole(
