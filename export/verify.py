@@ -293,7 +293,12 @@ class Proof:
                 f"{_shown(truth.batch.observations[row])}) where {allowed[worst]:.3g} is allowed; "
                 f"{self._mend(is_requested, float(shares.max()), rounding)}"
             )
-        if rounds and truth.is_met and self._source.is_finer and shares.max() > MOST_ROUNDED:
+        if (
+            rounds
+            and truth.is_met
+            and self._source.has_float64_numbers
+            and shares.max() > MOST_ROUNDED
+        ):
             raise UserError(
                 f"{name} differs by {shares.max():.2g} of the action's range from "
                 f"{self._source.file}, which holds numbers in float64 that a policy rounds to "

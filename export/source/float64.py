@@ -70,7 +70,7 @@ class Float64Graph:
         self.is_stepped = any(_steps(node.op_type) for node in model.graph.node)
         constants = [node.run()[0] for node in self._evaluator.rt_nodes_ if _is_constant(node)]
         constants += self._evaluator.rt_inits_.values()
-        self.is_finer = not all(map(_is_float32, constants))
+        self.has_float64_numbers = not all(map(_is_float32, constants))
         """Whether a number of the file is rounded by a policy, which keeps it in float32."""
         self._roundoff = dict[str, float]()
         self._shapes = dict[str, tuple[int, ...]]()

@@ -120,8 +120,8 @@ class OnnxSource:
         return self._runner.name
 
     @property
-    def is_finer(self) -> bool:
-        return self._float64 is not None and self._float64.is_finer
+    def has_float64_numbers(self) -> bool:
+        return self._float64 is not None and self._float64.has_float64_numbers
 
     def run(self, observations: Float32) -> Float32:
         actions = self._actions(self._runner.run, observations, together=self._together)

@@ -46,7 +46,7 @@ class Source(Protocol):
         """Name of what runs it in float32: onnxruntime, onnx's reference, torch or numpy."""
 
     @property
-    def is_finer(self) -> bool:
+    def has_float64_numbers(self) -> bool:
         """Whether it holds numbers in float64 that a policy, in float32, rounds."""
 
     @property

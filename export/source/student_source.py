@@ -25,7 +25,7 @@ class StudentSource:
 
     output: str | None = None
     unused_inputs: tuple[str, ...] = ()
-    is_finer: bool = False
+    has_float64_numbers: bool = False
 
     def __init__(self, path: Path, graph: PolicyGraph) -> None:
         """graph: as `policy.student.read_student` gives it; of a recurrent one the tick."""

@@ -99,12 +99,9 @@ def print_table(lines: list[list[str]], file: IO[str] | None = None) -> None:
 def _parts(lines: list[list[str]], width: int) -> Iterator[list[list[str]]]:
     """Cut a table between columns, so that no word of a part is broken unless it is alone too wide;
     a sentence may be."""
-    columns = list(zip(*lines, strict=True))
-    words = [
-        max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns
-    ]
+    words = [max(map(_longest_word, column)) for column in zip(*lines, strict=True)]
     chosen: list[int] = []
-    for place in range(1, len(columns)):
+    for place in range(1, len(words)):
         taken = words[0] + sum(2 + words[other] for other in [*chosen, place])
         if chosen and taken > width:
             yield [[row[0], *(row[other] for other in chosen)] for row in lines]

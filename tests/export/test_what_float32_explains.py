@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,6 +25,12 @@ from tests.policy.onnx_file.recurrent_models import cell_model
 from tests.tools import need
 
 node = helper.make_node
+
+
+def exported(path: Path, encoding: str = "dense", **settings: Any) -> dict[str, Any]:
+    """Export a file beside itself, and return what the proof found."""
+    config = ExportConfig(path, path.parent / "policy", encoding=encoding, vectors=4, **settings)
+    return export_policy(config)
 
 
 def write_network(path: Path, seed: int) -> tuple[Path, int]:
@@ -75,16 +82,7 @@ def test_a_probability_that_float32_does_not_know(tmp_path: Path) -> None:
     constants = {"w": weight, "b": np.array([100, 0, -100], np.float32)}
     nodes = [node("Gemm", ["x", "w", "b"], ["logits"]), node("Softmax", ["logits"], ["action"])]
     path = write_file(tmp_path / "model.onnx", nodes, constants, {"x": ["b", 1]})
-    result = export_policy(
-        ExportConfig(
-            path,
-            tmp_path / "policy",
-            encoding="dense",
-            range=(Pair(-1.0, 1.0),),
-            observations=300,
-            vectors=4,
-        )
-    )
+    result = exported(path, encoding="dense", range=(Pair(-1.0, 1.0),), observations=300)
     assert result["bit_exact"] and 0 < result["max_abs_error"]["numpy"] < 1e-40
 
 
@@ -98,23 +96,14 @@ def test_a_chaotic_network_parts_from_itself(tmp_path: Path) -> None:
             tensor.CopyFrom(numpy_helper.from_array(scaled, tensor.name))
     path = tmp_path / "model.onnx"
     onnx.save(model, path)
-    result = export_policy(
-        ExportConfig(
-            path,
-            tmp_path / "policy",
-            encoding="csr",
-            range=(Pair(-1.0, 1.0),),
-            observations=1000,
-            vectors=4,
-        )
-    )
+    result = exported(path, encoding="csr", range=(Pair(-1.0, 1.0),), observations=1000)
     errors = result["max_abs_error"]
     assert result["bit_exact"] and not result["within_error"]
     assert 0.1 < errors["numpy"] < 2 * errors["source"]
 
 
-def write_double(path: Path, mean: float, deviation: float) -> ExportConfig:
-    """Write a network in float64 with a normaliser, and return the settings of its export."""
+def write_double(path: Path, mean: float, deviation: float) -> Path:
+    """Write a network in float64 with a normaliser."""
     constants = {"mean": np.array([mean]), "std": np.array([deviation]), "w": np.array([[3.0]])}
     constants |= {"low": np.array(-10.0), "high": np.array(10.0)}
     nodes = [
@@ -124,14 +113,13 @@ def write_double(path: Path, mean: float, deviation: float) -> ExportConfig:
         node("MatMul", ["clipped", "w"], ["sum"]),
         node("Tanh", ["sum"], ["action"]),
     ]
-    write_file(path, nodes, constants, {"x": ["b", 1]}, dtype=TensorProto.DOUBLE)
-    return ExportConfig(path, path.parent / "policy", encoding="dense", vectors=4)
+    return write_file(path, nodes, constants, {"x": ["b", 1]}, dtype=TensorProto.DOUBLE)
 
 
 def test_numbers_of_a_file_in_float64_that_float32_rounds(tmp_path: Path) -> None:
     """A mean of 101,326 is kept to a 128th, the 20,000th part of the deviation."""
     need("gcc")
-    result = export_policy(write_double(tmp_path / "model.onnx", 101_325.987654321, 150.0))
+    result = exported(write_double(tmp_path / "model.onnx", 101_325.987654321, 150.0))
     assert result["bit_exact"] and 1e-5 < result["max_abs_error"]["numpy"] < 1e-3
 
 
@@ -139,4 +127,4 @@ def test_numbers_in_float64_that_float32_cannot_stand_for(tmp_path: Path) -> Non
     """The same, with a deviation that is not much more than what the mean is rounded by."""
     need("gcc")
     with pytest.raises(UserError, match="holds numbers in float64 that .* export it in float32"):
-        export_policy(write_double(tmp_path / "model.onnx", 101_325.987654321, 0.5))
+        exported(write_double(tmp_path / "model.onnx", 101_325.987654321, 0.5))
