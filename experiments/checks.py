@@ -13,7 +13,7 @@ from sparsectl.cli import load, parse
 from sparsectl.common.errors import NotInstalled, UserError
 from sparsectl.experiments.runs import Run
 from sparsectl.experiments.settings import settings_of, words_of
-from sparsectl.experiments.stages import SEEDED
+from sparsectl.experiments.stages import SEEDED, SHARED
 from sparsectl.experiments.sweep_file import Given, SweepFile
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class Checks:
             self.lacking.setdefault(run.name, self.file.mistake(given.place, str(error)))
             return
         except UserError as error:
-            raise self.file.mistake(given.place, f"{error}{_near(place)}") from error
+            named = [name for name in SHARED if f"{name} is " in str(error)]
+            wrong = next((run.settings[name] for name in named if name in run.settings), given)
+            raise self.file.mistake(wrong.place, f"{error}{_near(place)}") from error
         self._environments.add(env)
         self._check_teacher(run, env)
 

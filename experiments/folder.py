@@ -154,7 +154,7 @@ def read_sweep_json(path: Path) -> JSON:
     """
     said = read_json(path)
     if not isinstance(said, dict) or (said.get("format"), said.get("version")) != (FORMAT, VERSION):
-        raise UserError(f"{path} is not a sweep of this version; give another --out")
+        raise UserError(f"{path} is not a sweep of this version; run the sweep into another folder")
     if not _is_whole(said):
         raise UserError(
             f"{path} is damaged: it lacks what a sweep writes there; put back the whole file, or "

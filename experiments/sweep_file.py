@@ -7,6 +7,7 @@ may be several, each a `[[grid]]`.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ MOST_OF_NAME: Final = 100
 MOST_LEVELS: Final = 20
 """Tables and lists within one another, those of an environment's arguments among them."""
 ENVIRONMENT, METHOD, GRID = "environment", "method", "grid"
+ARGUMENTS: Final = "env-kwargs"
+EXAMPLES: Final = {
+    ARGUMENTS: "[{ gravity = 9.8 }, { gravity = 1.6 }]",
+    "wrapper": '[["module:Class"], ["module:Other"]]',
+}
+"""Values of a grid, for settings of which each value is a list."""
 COMMON: Final = (*SHARED, "teacher", "seed")
 """Settings that belong to a run and not to one of its commands."""
 NOT_HERE: Final = {
@@ -157,7 +164,7 @@ class _Reader:
                 inner = {rest: value} if dot else value
                 layer |= self._of_command(command, inner, here)
             elif (name := key.replace("_", "-")) in COMMON and not (name == "seed" and is_named):
-                layer[name] = Given(value, here)
+                layer[name] = Given(self._in_words(name, value, here), here)
             elif key in CHAIN:
                 raise self.file.mistake(here, f"{key} is {value!r}; {_as_settings(key, place)}")
             elif name == "seed":
@@ -186,8 +193,25 @@ class _Reader:
             if name in NOT_HERE:
                 why = f"{command}.{name} cannot be given in a sweep: {NOT_HERE[name]}; leave it out"
                 raise self.file.mistake(here, why)
-            found[f"{command}.{name}"] = Given(value, here)
+            found[f"{command}.{name}"] = Given(self._in_words(name, value, here), here)
         return found
+
+    def _in_words(self, name: str, value: Any, place: Place) -> Any:
+        """Return a value as the command line has it, where a table of an environment's arguments is
+        a JSON object; in a grid, a table is one of several values."""
+        if name.rpartition(".")[2] != ARGUMENTS:
+            return value
+        several = value if isinstance(value, list) else [value]
+        try:
+            words = [json.dumps(each) if isinstance(each, dict) else each for each in several]
+        except TypeError as error:  # TOML has dates, JSON has none
+            raise self.file.mistake(
+                place, f"{name} is {value!r}; give numbers, text, true or false, lists and tables"
+            ) from error
+        if place[0] != GRID:
+            return words
+        pairs = zip(several, words, strict=True)
+        return [[word] if isinstance(each, dict) else each for each, word in pairs]
 
     def _grids(self, said: Any) -> tuple[Grid, ...]:
         if isinstance(said, dict):
@@ -220,7 +244,7 @@ class _Reader:
             raise self.file.mistake(
                 given.place,
                 f"{name} takes several values at once, so its values in a grid are lists, such as "
-                "[[64, 64], [128, 128]]",
+                f"{EXAMPLES.get(name, '[[64, 64], [128, 128]]')}",
             )
         return tuple(Given(value, given.place) for value in values)
 

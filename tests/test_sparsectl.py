@@ -124,6 +124,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
         ("distill --dataset d --table-bytes 2Q", "'2Q' is not a size"),
         ("trial --seconds", "missing value for argument '--seconds'"),
         ("collect --teacher t --env e --seed 1 2", "2 has no option before it; write one; see"),
+        ("evaluate --policy p --task 1 --workers 1", "unrecognized options: --workers, 1; see"),
         ("evaluate s.onnx --episodes 3", "s.onnx has no option before it; write one, perhaps"),
         ("evaluate s.onnx --episodes 3", "perhaps --policy s.onnx; see `sparsectl evaluate"),
         ("teach CartPole-v1 --seed 1", "perhaps --env CartPole-v1; see"),

@@ -129,9 +129,11 @@ def _lone_word(box: str, words: Sequence[str], kind: Any) -> str:
     unknown = re.search(r"Unrecognized options: (.*?)[ │|]*$", box, re.MULTILINE)
     if unknown is None or not is_dataclass(kind):
         return ""
-    left = unknown.group(1).split(", ")
-    for before, word in zip(["", *words], words, strict=False):
-        if word in left and not word.startswith("-") and before not in left:
+    left, pairs = unknown.group(1).split(", "), list(zip(["", *words], words, strict=False))
+    # The same word may also be the value of an option that is known, or of one that is not.
+    values = {word for before, word in pairs if before in left}
+    for before, word in pairs:
+        if word in left and not word.startswith("-") and word not in values:
             guess = "" if before else f", perhaps --{fields(kind)[0].name} {word}"
             return f"{word} has no option before it; write one{guess}"
     return ""

@@ -16,6 +16,7 @@ from sparsectl import cli
 from sparsectl.experiments.lines import lines_of
 from sparsectl.experiments.plan import Plan, plan_of
 from sparsectl.experiments.sweep_file import read_sweep
+from sparsectl.training.environments.environments import keyword_arguments
 from tests.training.balancer import ENVIRONMENT, write_balancer
 
 GOOD = f"""\
@@ -101,6 +102,33 @@ def test_an_empty_list_is_the_option_without_values(folder: Path) -> None:
     assert "--hidden" in words["plain"] and "--hidden" not in words["by magnitude"]
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "env_kwargs = { max_episode_steps = 7, render_mode = 'rgb_array' }",
+        'env_kwargs = [{ max_episode_steps = 7 }, "render_mode=rgb_array"]',
+        "[environment.pendulum.env_kwargs]\nmax_episode_steps = 7\nrender_mode = 'rgb_array'",
+    ],
+)
+def test_arguments_of_an_environment_may_be_a_table(folder: Path, table: str) -> None:
+    plan = planned(folder, GOOD.replace("[collect]", f"{table}\n[collect]"))
+    for each in plan.runs:
+        config = cli.parse(["collect", *plan.tasks[each.tasks["collect"]].words(folder)])
+        given = keyword_arguments(config.env_kwargs)
+        assert given == {"max_episode_steps": 7, "render_mode": "rgb_array"}
+
+
+def test_each_table_in_the_grid_is_a_value(folder: Path) -> None:
+    limits = "env_kwargs = [{ max_episode_steps = 7 }, { max_episode_steps = 9 }]"
+    plan = planned(folder, f"{GOOD}{limits}\n")
+    for each in plan.runs:
+        config = cli.parse(["collect", *plan.tasks[each.tasks["collect"]].words(folder)])
+        [(name, limit)] = keyword_arguments(config.env_kwargs).items()
+        assert f'env-kwargs {{"{name}": {limit}}}' in each.run.method
+    limits = {each.run.method.partition("max_episode_steps")[2][:4] for each in plan.runs}
+    assert limits == {'": 7', '": 9'}
+
+
 def test_a_tasks_name_follows_from_what_its_result_follows_from(folder: Path) -> None:
     plan = planned(folder)
     assert planned(folder, "# a comment\n" + GOOD).digest == plan.digest
@@ -159,6 +187,13 @@ def test_a_changed_environment_of_ones_own_is_another(
         ("[0, 1]", '[0, "1"]', 21, ("seed is '1'",)),
         ("[0, 1]", f"[0, {[*range(999)]}]", 21, ("seed is [0, 1, ", "or several under [grid]")),
         ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),
+        ("finetune.steps = 10", "temperature = 0", 10, ("temperature is 0; give a finite",)),
+        ("finetune.steps = 10", "temperature = nan", 10, ("temperature is nan; give a finite",)),
+        ("finetune.steps = 10", "learning_rate = inf", 10, ("it must be finite and more than 0",)),
+        ("finetune.steps = 10", "loss = 'nll'\ntemperature = 2", 11, ("loss nll has none",)),
+        ("teacher =", "env_kwargs = { born = 1979-05-27 }\nteacher =", 3, ("give numbers, text",)),
+        ("teacher =", 'env_kwargs = "{"\nteacher =', 3, ("env-kwargs is '{', which is not JSON",)),
+        ("[grid]", '[grid]\nwrapper = ["module:A"]', 21, ('such as [["module:Class"]',)),
         ("[grid]", '[grid]\nmethod = ["plane"]', 21, ("'plane'", "'plain'")),
         ("[grid]", '[grid]\n"distill.hidden" = [8, 8]', 21, ("[[64, 64], [128, 128]]",)),
         ("[evaluate]", '[export]\nencoding = "packed-int9"\n[evaluate]', 13, ("'packed-int8'",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -119,6 +120,16 @@ def test_onnx_takes_the_tasks(model: Path) -> None:
     graph, policy = of_two_tasks(), load_acting(model)
     assert load(model).digest == graph.digest
     np.testing.assert_array_equal(policy.act(seen), graph.forward(seen))
+
+
+def test_the_pages_call_gives_a_tasks_choice(model: Path) -> None:
+    """The call in docs/training.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    [call] = re.findall(r"`(session\.run\(.*\))`", page)
+    session = onnxruntime.InferenceSession(str(model))
+    x = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
+    [choice] = eval(call, {"session": session, "x": x, "np": np})
+    np.testing.assert_array_equal(choice, session.run(["action"], {"observation": x})[0][:, [1]])
 
 
 def test_another_choice_than_that_of_all_tasks_is_seen(model: Path, tmp_path: Path) -> None:

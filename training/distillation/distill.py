@@ -35,7 +35,7 @@ from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import stop_on_interrupt
 from sparsectl.training.policy_distillation.heads import HeadsTerm, Term
-from sparsectl.training.policy_distillation.term import term_of
+from sparsectl.training.policy_distillation.term import check_loss, term_of
 from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
 from sparsectl.training.rollouts.plausibility import warn_of_another_teacher
@@ -102,6 +102,7 @@ def check_distill(config: DistillConfig) -> tuple[DistillConfig, Preset]:
     """
     config = replace(config, method=chosen_method(config), preset=chosen_preset(config))
     preset = resolved(config)
+    check_loss(config)
     check_counts(config, 0, "seed", most=BLOCK // 2)
     check_counts(config, 0, "workers", most=MOST_WORKERS)
     check_numbers(config, "checkpoint_seconds", least=0, most=1e9)

@@ -29,12 +29,13 @@ MOST_ROWS, MOST_FACTOR, MOST_LOG = 10_000_000, 1e12, 100.0
 
 
 def check_targets(config: DistillConfig, online: bool) -> None:
-    asked = config.dagger.rounds or config.finetune.rounds
-    if asked and not online:
-        raise UserError(
-            f"{asked} rounds are asked for but env is {config.env} and teacher {config.teacher}; "
-            "rounds of student-driven data need both"
-        )
+    asked = {"dagger.rounds": config.dagger.rounds, "finetune.rounds": config.finetune.rounds}
+    for name, count in asked.items():
+        if count and not online:
+            raise UserError(
+                f"{name} is {count}, but env is {config.env} and teacher {config.teacher}; rounds "
+                "of student-driven data need both: give them, or leave the rounds out"
+            )
     if config.return_share is not None and not online:
         raise UserError(
             f"return {config.return_share} is asked for but env is {config.env} and teacher "
@@ -195,7 +196,7 @@ def check_preset(preset: Preset) -> None:
     }
     for name, value in positive.items():
         if not 0 < value < float("inf"):
-            raise UserError(f"{name} is {value}; it must be more than 0")
+            raise UserError(f"{name} is {value}; it must be finite and more than 0")
     if not 0 <= bpd.discount <= 1:
         raise UserError(f"discount is {bpd.discount}; it must be from 0 to 1")
     widest = max(bpd.hidden, default=1)
@@ -220,4 +221,4 @@ def check_preset(preset: Preset) -> None:
     }
     for name, value in not_negative.items():
         if not 0 <= value < float("inf"):
-            raise UserError(f"{name} is {value}; it must be 0 or more")
+            raise UserError(f"{name} is {value}; it must be a finite number from 0 on")

@@ -63,18 +63,10 @@ def term_of(
     """Return the term that the config asks for; None: the dataset's actions are real numbers.
 
     Raises:
-        UserError: a loss, a temperature or a method does not apply to the dataset's actions, a
-            temperature is not over 0, or the teacher does not give the values that are needed.
+        UserError: a loss, a temperature or a method does not apply to the dataset's actions, or the
+            teacher does not give the values that are needed; and as `check_loss`.
     """
-    if config.loss is not None and config.loss not in LOSSES:
-        raise UserError(f"loss is {config.loss!r}; use one of {', '.join(LOSSES)}")
-    if config.temperature is not None and not 0 < config.temperature < float("inf"):
-        raise UserError(f"temperature is {config.temperature:g}; give a finite number over 0")
-    if config.temperature is not None and config.temperature < LEAST_TEMPERATURE:
-        raise UserError(
-            f"temperature is {config.temperature:g}, which is 0 in float32; give "
-            f"{LEAST_TEMPERATURE:.2g} or more, or --loss nll, which takes the best choice alone"
-        )
+    check_loss(config)
     if dataset.choices is None:
         _check_real(config, teacher)
         return None
@@ -86,11 +78,7 @@ def term_of(
             f"{config.dataset} has only the teacher's choices, not the q_values or logits that "
             f"loss {loss} imitates; give --loss nll, or collect from a teacher that gives them"
         )
-    if config.temperature is not None and loss != "kl":
-        raise UserError(
-            f"temperature is {config.temperature:g}, but loss {loss} has none; leave it out, or "
-            "give --loss kl"
-        )
+    _check_has_temperature(config, loss)
     temperature = config.temperature or TEMPERATURES.get(str(kind), 1.0)
     if values is not None:
         _check_values(config, values, temperature if loss == "kl" else None)
@@ -99,6 +87,33 @@ def term_of(
     assert values is not None
     wide = values.astype("float64")
     return ChoiceTerm(loss, temperature, float(wide.mean()), max(float(wide.std()), LEAST_WIDTH))
+
+
+def check_loss(config: DistillConfig) -> None:
+    """Check the loss and its temperature, as far as that needs no dataset.
+
+    Raises:
+        UserError: the loss is not known or has no temperature, or that is not over 0 and finite.
+    """
+    if config.loss is not None and config.loss not in LOSSES:
+        raise UserError(f"loss is {config.loss!r}; use one of {', '.join(LOSSES)}")
+    if config.temperature is not None and not 0 < config.temperature < float("inf"):
+        raise UserError(f"temperature is {config.temperature:g}; give a finite number over 0")
+    if config.temperature is not None and config.temperature < LEAST_TEMPERATURE:
+        raise UserError(
+            f"temperature is {config.temperature:g}, which is 0 in float32; give "
+            f"{LEAST_TEMPERATURE:.2g} or more, or --loss nll, which takes the best choice alone"
+        )
+    if config.loss is not None:
+        _check_has_temperature(config, config.loss)
+
+
+def _check_has_temperature(config: DistillConfig, loss: str) -> None:
+    if config.temperature is not None and loss != "kl":
+        raise UserError(
+            f"temperature is {config.temperature:g}, but loss {loss} has none; leave it out, or "
+            "give --loss kl"
+        )
 
 
 def _check_values(config: DistillConfig, values: Array, temperature: float | None) -> None:

@@ -233,7 +233,8 @@ def test_sigint_leaves_a_checkpoint_and_a_line(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dagger.rounds": 2}, "rounds of student-driven data need both"),
+        ({"dagger.rounds": 2}, "dagger.rounds is 2, but env is None and .* need both"),
+        ({"finetune.rounds": 1}, "finetune.rounds is 1, but env is None and"),
         ({"steps": 0}, "steps is 0"),
         ({"kl_multiplier": -1.0}, "kl_multiplier is -1.0"),
         ({"batch_size": 5000}, "the dataset has 4000 transitions, fewer than a batch of 5000"),
