@@ -221,8 +221,11 @@ def _acting_student(path: Path, asked: LoadOptions) -> ActingPolicy:
         check_task(student.tasks, task, path)
     elif student.tasks:
         environments = [one.get("environment") for one in student.tasks]
-        if environments.count(asked.environment) != 1:
-            raise UserError(f"{path} has the tasks {said(student.tasks)}; give --task")
+        if (count := environments.count(asked.environment)) != 1:
+            which = (
+                f", {count or 'none'} of them in {asked.environment}" if asked.environment else ""
+            )
+            raise UserError(f"{path} has the tasks {said(student.tasks)}{which}; give --task")
         task = environments.index(asked.environment)
     if task is not None:
         student = student.of_task(task)

@@ -158,6 +158,18 @@ class Lever(gymnasium.Env[Any, Any]):
         return self.seen.copy()
 
 
+class FromZero(gymnasium.ActionWrapper[Any, Any, Any]):
+    """Choices that are numbered from 0 whatever the environment numbers them from."""
+
+    def __init__(self, environment: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(environment)
+        inner: Any = environment.action_space
+        self.action_space, self.first = Discrete(int(inner.n)), inner.start
+
+    def action(self, action: Any) -> Any:
+        return action + self.first
+
+
 gymnasium.register("Reach-v0", entry_point="own_environment:Reach")
 
 

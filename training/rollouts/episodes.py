@@ -129,10 +129,12 @@ def check_kind(policy: ActingPolicy, signals: dict[str, Any], environment: str) 
             f"{len(signals['action'])} real numbers; use the environment it was trained in"
         )
     if given.count and (given.first, given.count) != (wanted.first, wanted.count):
+        mend = "use the environment it was trained in"
+        if given.count == wanted.count:
+            mend += f", or, if this is it, a --wrapper that numbers its choices from {given.first}"
         raise UserError(
             f"the policy has {given.count} choices, numbered from {given.first}, but {environment} "
-            f"has {wanted.count}, numbered from {wanted.first}; use the environment it was trained "
-            "in"
+            f"has {wanted.count}, numbered from {wanted.first}; {mend}"
         )
     if given.levels and wanted.levels and not same_levels(given.levels, wanted.levels):
         raise UserError(

@@ -166,6 +166,8 @@ def test_each_task_is_evaluated_by_its_number_or_its_environment(
     assert by_number["env"] == games_env(0) and by_number["returns"] == by_name["returns"]
     with pytest.raises(UserError, match=r"has the tasks 0 \(MinAtar/Breakout-v1\), .* give --task"):
         evaluate(EvaluateConfig(path, episodes=2))
+    with pytest.raises(UserError, match=r"\), none of them in CartPole-v1; give --task"):
+        evaluate(EvaluateConfig(path, env="CartPole-v1", episodes=2))
     with pytest.raises(UserError, match=r"task is 3, but .* has the tasks 0 "):
         evaluate(EvaluateConfig(path, task=3, episodes=2))
     assert (

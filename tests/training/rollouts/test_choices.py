@@ -226,6 +226,18 @@ def test_policies_of_another_kind_are_refused(tmp_path: Path) -> None:
         collect(CollectConfig(good, CARTPOLE, tmp_path / "d.npz", 10, noise=2.0))
 
 
+def test_choices_that_are_numbered_otherwise_are_refused_with_the_wrapper_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    path = write_onnx(tmp_path / "logits.onnx", "logits", inputs=2, outputs=3)
+    lever = "own_environment:Lever"
+    with pytest.raises(UserError, match=r"has 3, numbered from -1; .* --wrapper that numbers its"):
+        evaluate(EvaluateConfig(path, lever, episodes=1))
+    wrapped = EvaluateConfig(path, lever, wrapper=("own_environment:FromZero",), episodes=2)
+    assert len(evaluate(wrapped)["returns"]) == 2
+
+
 def test_an_environment_takes_whole_numbers_of_its_choices_alone() -> None:
     env = make_environment(CARTPOLE)
     env.reset(seed=0)
