@@ -131,13 +131,14 @@ class FinetuneSettings:
     """Encoding of the weights that the export will choose: float32, float16, int16 or int8."""
 
     learning_rate: float = 2e-3
-    """Adam's learning rate at the start; it falls to zero."""
+    """Adam's learning rate at the start, Muon's is five times as high; it falls to zero."""
 
     batch_size: int = 256
     """Transitions in a minibatch."""
 
     newton_below: int = 0
-    """Students with at most so many weights learn by damped Gauss-Newton steps instead of Adam."""
+    """Students with at most so many weights learn by damped Gauss-Newton steps instead of
+    minibatches."""
 
     newton_steps: int = 40
     """Gauss-Newton steps in a fine-tuning."""
@@ -151,8 +152,8 @@ class FinetuneOptions:
     """Fine-tuning: imitation with the mask fixed, and pruning to fewer weights."""
 
     steps: int | None = None
-    """Minibatches of Adam in each fine-tuning (thorough 24,000, quick 6,000, paper 0); 0: no
-    fine-tuning."""
+    """Minibatches in each fine-tuning (thorough 24,000, quick 6,000, paper 0), by Muon as long as
+    nothing was pruned and by Adam then; 0: no fine-tuning."""
 
     rounds: int | None = None
     """Fine-tunings at the final size after the first, each on new data of a DAgger round (thorough
@@ -167,16 +168,17 @@ class FinetuneOptions:
     if the method has no other)."""
 
     encoding: str | None = None
-    """The encoding that fine-tuning by Adam prepares for: float32, float16, int16 or int8. For
-    small students use `export --calibration` instead, which compensates for the rounding of each
-    weight in the others."""
+    """The encoding that fine-tuning on minibatches prepares for: float32, float16, int16 or int8.
+    For small students use `export --calibration` instead, which compensates for the rounding of
+    each weight in the others."""
 
     learning_rate: float | None = None
-    """Adam's learning rate at the start of each fine-tuning (thorough 3e-3, quick 2e-3)."""
+    """Adam's learning rate at the start of each fine-tuning (thorough 3e-3, quick 2e-3); Muon's is
+    five times as high."""
 
     newton_below: int | None = None
     """Students with at most this many weights are fine-tuned by damped Gauss-Newton steps instead
-    of Adam (quick and thorough 1,200, paper 0)."""
+    of Muon or Adam (quick and thorough 1,200, paper 0)."""
 
     newton_steps: int | None = None
     """Gauss-Newton steps per fine-tuning (40)."""

@@ -5,8 +5,8 @@ that it cuts. With the mask held, plain imitation repairs both in a small part o
 distillation took. If fewer weights are wanted, the least important are cut on the way, a few at a
 time, so that the others can take over (gradual magnitude pruning: Zhu and Gupta 2017).
 
-A step is made by one of two classes: `FirstOrder` (first_order.py), Adam on minibatches, for any
-size, and `SecondOrder` (second_order.py), for students small enough that their curvature is known.
+A step is made by one of two classes: `FirstOrder` (first_order.py), on minibatches, for any size,
+and `SecondOrder` (second_order.py), for students small enough that their curvature is known.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsectl.common.errors import UserError
 from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.data.batches import Batches
@@ -86,14 +87,19 @@ class Finetuning(ABC):
     def optimiser_state(self) -> dict[str, Tensor]:
         """Return the parameters and the optimiser's state; not copies."""
 
+    @property
+    def cuts(self) -> bool:
+        """Return whether weights are cut on the way."""
+        return 0 < self.keep < kept_weights(self.start)
+
     def due_cut(self) -> int:
         """Return the number of weights after the cut that is due now, 0: none is. Each cut reduces
         them by the same factor."""
         cuts = min(self.settings.cuts, max(1, self.steps // 2))  # few steps have few cuts
         number, rest = divmod(self.steps_done, max(1, self.steps // (2 * cuts)))
-        before = kept_weights(self.start)
-        if rest or number >= cuts or not 0 < self.keep < before:
+        if rest or number >= cuts or not self.cuts:
             return 0
+        before = kept_weights(self.start)
         share: float = (self.keep / before) ** ((number + 1) / cuts)
         return round(before * share)
 
@@ -115,7 +121,13 @@ class Finetuning(ABC):
         return {**self.optimiser_state(), **masks, "random": self.random.get_state()}
 
     def load(self, state: dict[str, Tensor], steps_done: int) -> None:
-        """Continue from a checkpoint."""
+        """Continue from a checkpoint.
+
+        Raises:
+            UserError: it is of a version that learnt otherwise.
+        """
+        if not self.state().keys() <= state.keys():
+            raise UserError("the checkpoint is of another version; give --restart to start again")
         self.random.set_state(state["random"])
         with torch.no_grad():
             for name, tensor in self.state().items():

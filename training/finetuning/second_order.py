@@ -1,6 +1,6 @@
 """Fine-tuning with curvature, for students of a few hundred weights.
 
-Adam is slow there: the best steps lie along valleys that one rate per weight cannot follow.
+First-order steps are slow there: the best lie along valleys that one rate per weight cannot follow.
 """
 
 from __future__ import annotations
