@@ -13,8 +13,10 @@ from sparsectl.cli import load, parse
 from sparsectl.common.errors import NotInstalled, UserError
 from sparsectl.experiments.runs import Run
 from sparsectl.experiments.settings import settings_of, words_of
-from sparsectl.experiments.stages import SEEDED, SHARED
+from sparsectl.experiments.stages import DATASET, SEEDED, SHARED
 from sparsectl.experiments.sweep_file import Given, SweepFile
+from sparsectl.policy.choices import choices_of
+from sparsectl.policy.tasks import check_task
 
 if TYPE_CHECKING:
     from sparsectl.experiments.plan import Task
@@ -36,7 +38,8 @@ class Checks:
         self.lacking: dict[str, UserError] = {}
         self._configs: dict[tuple[str, ...], Any] = {}
         self._not_installed: dict[tuple[str, ...], NotInstalled] = {}
-        self._environments: set[str] = set()
+        self._chooses: dict[str, bool] = {}
+        self._environments: dict[str, str] = {}
         self._teachers: set[tuple[str, str]] = set()
 
     def check_environment(self, run: Run) -> None:
@@ -52,6 +55,7 @@ class Checks:
             make_environment,
             named_environment,
         )
+        from sparsectl.training.environments.signals import environment_signals
 
         options = [run.settings.get(name) for name in ("env-kwargs", "wrapper")]
         kwargs, wrappers = (_texts(one) for one in options)
@@ -60,8 +64,10 @@ class Checks:
             place = str((self.file.path.absolute().parent / place).resolve())
         try:
             env = named_environment(place, kwargs, wrappers)
-            if env not in self._environments:
-                make_environment(env).close()
+            if env not in self._chooses:
+                made = make_environment(env)
+                self._chooses[env] = choices_of(environment_signals(made)) is not None
+                made.close()
         except NotInstalled as error:
             self.lacking.setdefault(run.name, self.file.mistake(given.place, str(error)))
             return
@@ -69,7 +75,7 @@ class Checks:
             named = [name for name in SHARED if f"{name} is " in str(error)]
             wrong = next((run.settings[name] for name in named if name in run.settings), given)
             raise self.file.mistake(wrong.place, f"{error}{_near(place)}") from error
-        self._environments.add(env)
+        self._environments[run.name] = env
         self._check_teacher(run, env)
 
     def _check_teacher(self, run: Run, env: str) -> None:
@@ -104,11 +110,28 @@ class Checks:
             config, lacking = self._parsed(task, values, None)
             if seed is not None:
                 config, lacking = self._parsed(task, values, seed)
+            self._check_together(task, config, run)
         except UserError as error:
             raise self._mistake(task, given, run, error) from error
         if lacking is not None:
             self.lacking.setdefault(run.name, self._mistake(task, given, run, lacking))
         return config
+
+    def _check_together(self, task: Task, config: Any, run: Run) -> None:
+        """Check a config against what it takes from earlier tasks.
+
+        Raises:
+            UserError: a setting is for actions of another kind than the run's environment has, or
+                chooses a task of a student of one.
+        """
+        env = self._environments.get(run.name)
+        is_collected = DATASET in task.inputs
+        if task.stage.check_in and is_collected and env is not None:
+            load(task.stage.check_in)(config, env, self._chooses[env])
+        student = task.inputs.get("policy")
+        number = getattr(config, "task", None)
+        if student is not None and DATASET in student.inputs and number is not None:
+            check_task([], number, "the run's student")
 
     def _parsed(
         self, task: Task, values: Mapping[str, Any], seed: Any

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,9 @@ DIGITS: Final = 12
 TASKS: Final = "tasks"
 NONE: Final = "None"
 """The command line's word for a setting that is not given."""
+
+STUDENTS_TASK: Final = "evaluate.task"
+"""Chooses among the tasks of a student; a teacher has one."""
 
 INSTEAD: Final = {POLICY: (POLICY, STUDENT, TEACHER), STUDENT: (STUDENT, TEACHER)}
 """A setting that takes the output of an earlier command: the first of these that exists."""
@@ -171,7 +174,11 @@ class _Planner:
         beside = None
         if STUDENT in made and TEACHER in made and "evaluate" in tasks:
             only = {TEACHER: made[TEACHER]}
-            beside = self._task(run, CHAIN["evaluate"], only, f"{run.environment}, teacher").name
+            settings = {name: run.settings[name] for name in run.settings if name != STUDENTS_TASK}
+            label = f"{run.environment}, teacher"
+            beside = self._task(
+                replace(run, settings=settings), CHAIN["evaluate"], only, label
+            ).name
         return PlannedRun(run, tasks, beside, self.checks.lacking.get(run.name))
 
     def _task(

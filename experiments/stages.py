@@ -24,6 +24,8 @@ class Stage:
         file: path of its output inside its folder.
         takes: names of its settings → outputs of earlier commands that they take.
         scratch: files and folders that are removed when it is finished.
+        check_in: `module:function` that refuses a config whose dataset is collected in an
+            environment with other actions than it is for; empty: it suits all.
     """
 
     command: str
@@ -33,6 +35,7 @@ class Stage:
     file: str = ""
     takes: Mapping[str, str] = field(default_factory=dict)
     scratch: tuple[str, ...] = ()
+    check_in: str = ""
 
     @property
     def config(self) -> type:
@@ -68,6 +71,7 @@ CHAIN: Final[Mapping[str, Stage]] = {
             file="student.safetensors",
             takes={"dataset": DATASET, "teacher": TEACHER},
             scratch=("rounds", "checkpoint.safetensors"),
+            check_in="training.distillation.distill:check_distill_in",
         ),
         Stage(
             "evaluate",

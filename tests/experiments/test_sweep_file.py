@@ -187,6 +187,9 @@ def test_a_changed_environment_of_ones_own_is_another(
         ("[0, 1]", '[0, "1"]', 21, ("seed is '1'",)),
         ("[0, 1]", f"[0, {[*range(999)]}]", 21, ("seed is [0, 1, ", "or several under [grid]")),
         ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),
+        ("finetune.steps = 10", "loss = 'nll'", 10, (f"{ENVIRONMENT} has continuous",)),
+        ('"gradual"', '"policy-distillation"', 16, (f"{ENVIRONMENT} has continuous",)),
+        ("[evaluate]", "[evaluate]\ntask = 0", 13, ("task is 0", "of one task; leave it out")),
         ("finetune.steps = 10", "temperature = 0", 10, ("temperature is 0; give a finite",)),
         ("finetune.steps = 10", "temperature = nan", 10, ("temperature is nan; give a finite",)),
         ("finetune.steps = 10", "learning_rate = inf", 10, ("it must be finite and more than 0",)),
@@ -226,6 +229,42 @@ def test_a_mistake_is_told_with_its_line(
     assert len(said) == 1 and f"{path}, line {line}: " in said[0], said
     assert all(word in said[0] for word in words), said
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('method = "td3bc"', "method is td3bc, which is for continuous actions, but CartPole-v1"),
+        ('method = "bc"', "method is bc, which is for continuous actions, but CartPole-v1"),
+        ("value_weight = 1.0", "critics need continuous actions, and CartPole-v1 has choices"),
+        ("search.generations = 3", "the actions are choices"),
+        ('method = "policy-distillation"', ""),
+    ],
+)
+def test_a_setting_for_continuous_actions_is_refused_where_they_are_choices(
+    folder: Path, setting: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "sweep.toml"
+    head = 'env = "CartPole-v1"\n[teach]\nalgo = "dqn"\n[collect]\n'
+    path.write_text(f"{head}[distill]\nkeep = 60\n{setting}\n[grid]\n")
+    code = cli.run(["sweep", str(path), "--out", str(folder / "out"), "--dry-run"])
+    said = capsys.readouterr().err
+    assert (code, f"line 7: distill: {setting.split()[0]}" in said) == (
+        (2, True) if words else (0, False)
+    )
+    assert words in said
+
+
+def test_the_teacher_beside_a_student_of_several_tasks_has_no_task(folder: Path) -> None:
+    """Files are given in place of a collected dataset; their content is read when it is used."""
+    for name in ("a.npz", "b.npz"):
+        (folder / name).touch()
+    several = 'dataset = ["a.npz", "b.npz"]\nteacher = "None"\nenv = "None"\npreset'
+    text = GOOD.replace("preset", several).replace("[evaluate]", "[evaluate]\ntask = 1")
+    plan = planned(folder, text)
+    for each in plan.runs:
+        assert plan.tasks[each.tasks["evaluate"]].settings["task"] == 1
+        assert each.teacher and "task" not in plan.tasks[each.teacher].settings
 
 
 def test_what_is_not_installed_is_asked_of_the_chosen_runs_alone(

@@ -27,6 +27,7 @@ from sparsectl.training.config import DistillConfig
 from sparsectl.training.data.dataset import Dataset
 from sparsectl.training.data.files import read_dataset
 from sparsectl.training.data.tasks import check_tasks, joined_tasks
+from sparsectl.training.distillation.limits import check_searchable
 from sparsectl.training.distillation.methods import chosen_method
 from sparsectl.training.distillation.presets import Preset, chosen_preset
 from sparsectl.training.distillation.resolution import resolved
@@ -35,7 +36,12 @@ from sparsectl.training.environments.environments import chosen_environment
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import stop_on_interrupt
 from sparsectl.training.policy_distillation.heads import HeadsTerm, Term
-from sparsectl.training.policy_distillation.term import check_loss, term_of
+from sparsectl.training.policy_distillation.term import (
+    check_for_choices,
+    check_for_real,
+    check_loss,
+    term_of,
+)
 from sparsectl.training.rollouts.episodes import MOST_WORKERS, Rollouts
 from sparsectl.training.rollouts.evaluate import check_policy
 from sparsectl.training.rollouts.plausibility import warn_of_another_teacher
@@ -112,6 +118,20 @@ def check_distill(config: DistillConfig) -> tuple[DistillConfig, Preset]:
     chosen_device(config.device)
     importlib.import_module("torch.utils.tensorboard")  # of an extra: fails now, not after an hour
     return config, preset
+
+
+def check_distill_in(config: DistillConfig, environment: str, chooses: bool) -> None:
+    """Check that the settings suit a dataset that is still to be collected in an environment.
+
+    chooses: whether the environment's actions are choices.
+
+    Raises:
+        UserError: a setting is for actions of the other kind.
+    """
+    config, preset = check_distill(config)
+    check = check_for_choices if chooses else check_for_real
+    check(config, environment)
+    check_searchable(preset, chooses, None)
 
 
 def several_tasks(config: DistillConfig) -> tuple[Dataset, HeadsTerm]:

@@ -133,18 +133,50 @@ def _check_values(config: DistillConfig, values: Array, temperature: float | Non
         )
 
 
-def _check_real(config: DistillConfig, teacher: ActingPolicy | None) -> None:
+def check_for_real(config: DistillConfig, source: object) -> None:
+    """Check that the settings suit continuous actions.
+
+    source: the dataset or the environment that has them, for messages.
+
+    Raises:
+        UserError: the method, the loss or the temperature is for choices.
+    """
     if config.method == METHOD:
         raise UserError(
-            f"method is {METHOD}, which imitates choices, but {config.dataset} has continuous "
+            f"method is {METHOD}, which imitates choices, but {source} has continuous "
             "actions; leave --method out, or collect from a teacher that chooses"
         )
     for name in ("loss", "temperature"):
         if (value := getattr(config, name)) is not None:
             raise UserError(
-                f"{name} is {value}, which is for choices, but {config.dataset} has continuous "
+                f"{name} is {value}, which is for choices, but {source} has continuous "
                 "actions; leave it out"
             )
+
+
+def check_for_choices(config: DistillConfig, source: object) -> None:
+    """Check that the settings suit choices.
+
+    source: the dataset or the environment that has them, for messages.
+
+    Raises:
+        UserError: the method, or a critic, is for continuous actions.
+    """
+    if config.method in NOT_OF_CHOICES:
+        raise UserError(
+            f"method is {config.method}, which is for continuous actions, but "
+            f"{source} has choices; use --method {METHOD}"
+        )
+    if config.value_weight or config.critics is not None:
+        name = "value_weight" if config.value_weight else "critics"
+        raise UserError(
+            f"{name} is {getattr(config, name)}, but critics need continuous actions, and "
+            f"{source} has choices; leave it out"
+        )
+
+
+def _check_real(config: DistillConfig, teacher: ActingPolicy | None) -> None:
+    check_for_real(config, config.dataset)
     if teacher is not None and teacher.choices is not None:
         raise UserError(
             f"{config.teacher} takes one of a few choices, but {config.dataset} has "
@@ -153,17 +185,7 @@ def _check_real(config: DistillConfig, teacher: ActingPolicy | None) -> None:
 
 
 def _check_choices(config: DistillConfig, dataset: Dataset, teacher: ActingPolicy | None) -> None:
-    if config.method in NOT_OF_CHOICES:
-        raise UserError(
-            f"method is {config.method}, which is for continuous actions, but "
-            f"{config.dataset} has choices; use --method {METHOD}"
-        )
-    if config.value_weight or config.critics is not None:
-        name = "value_weight" if config.value_weight else "critics"
-        raise UserError(
-            f"{name} is {getattr(config, name)}, but critics need continuous actions, and "
-            f"{config.dataset} has choices; leave it out"
-        )
+    check_for_choices(config, config.dataset)
     if teacher is None:
         return
     if teacher.choices is None:
