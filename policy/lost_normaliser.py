@@ -10,6 +10,9 @@ from sparsectl.policy.cleanrl_file import behind_normaliser
 from sparsectl.policy.sb3_zip import read_members
 
 CLEANRL = ".cleanrl_model"
+CLASS = b"stable_baselines3.common.vec_env.vec_normalize"
+"""The module that a pickle of VecNormalize names before anything else."""
+HEAD_BYTES = 200
 
 
 def sign_of_normaliser(path: Path) -> str | None:
@@ -19,14 +22,28 @@ def sign_of_normaliser(path: Path) -> str | None:
     """
     if path.suffix.lower() == CLEANRL:
         return "CleanRL's script normalises observations" if behind_normaliser(path) else None
-    beside = [*path.parent.glob("*vecnormalize*.pkl"), *path.parent.glob("*/vecnormalize.pkl")]
-    for found in beside:
+    here = sorted(found for found in path.parent.glob("*.pkl") if _is_normaliser(found))
+    for found in [*here, *path.parent.glob("*/vecnormalize.pkl")]:
         if found.parent == path.parent or not any(found.parent.glob("*.zip")):
             place = found.relative_to(path.parent)
             return f"{place} lies beside it, so VecNormalize seems to have been used"
     if says_vec_normalize(path):
         return "it was trained with VecNormalize"
     return None
+
+
+def _is_normaliser(path: Path) -> bool:
+    """Return whether a pickle is of VecNormalize, by its name or by its first bytes, which are
+    compared and not decoded."""
+    if "vecnormalize" in path.name.lower().replace("_", ""):
+        return True
+    try:
+        if not path.is_file():  # a pipe might never end
+            return False
+        with path.open("rb") as file:
+            return CLASS in file.read(HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def warn_of_normaliser(path: Path) -> None:

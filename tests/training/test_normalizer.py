@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, flatten
-from stable_baselines3 import PPO
+from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sparsectl.common.errors import UserError
@@ -88,6 +88,22 @@ def test_a_normaliser_that_lacks_is_missed_aloud(
     said = capsys.readouterr().err
     assert "was trained with VecNormalize; give its mean and variance with --normalizer" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["vec_normalize.pkl", "stats.pkl"])
+def test_a_normaliser_is_known_by_its_content(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Off-policy zips show no other sign; the first name is that of the library's own examples."""
+    vector = VecNormalize(DummyVecEnv([lambda: make_environment(ENV)]))
+    SAC("MlpPolicy", vector, device="cpu", buffer_size=10).save(tmp_path / "model.zip")
+    (tmp_path / "other.pkl").write_bytes(b"\x80\x04}.")
+    warn.cache_clear()
+    load_acting(tmp_path / "model.zip")
+    assert "warning" not in capsys.readouterr().err
+    vector.save(str(tmp_path / name))
+    load_acting(tmp_path / "model.zip")
+    assert f"{name} lies beside it" in capsys.readouterr().err
 
 
 def test_a_zip_without_one_is_not_warned_of(
