@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
-from sparsectl.experiments.stages import CHAIN
+from sparsectl.experiments.stages import CHAIN, TEACHER
 from sparsectl.experiments.sweep_file import ENVIRONMENT, METHOD, Given, Grid, Layer, SweepFile
 
 MOST_RUNS: Final = 100_000
@@ -43,7 +43,7 @@ class Run:
         """Return the commands for which the file has a table or a setting, in order; a run with a
         given teacher trains none."""
         wanted = {name.partition(".")[0] for name in self.settings}
-        if "teacher" in self.settings:
+        if TEACHER in self.settings:
             wanted.discard("teach")
         return [name for name in CHAIN if name in wanted]
 
@@ -108,6 +108,7 @@ def _run(file: SweepFile, chosen: Mapping[str, Given], varied: list[str]) -> Run
         **{name.partition(".")[0]: given for name, given in own.items() if "." in name},
         **own,
     }
+    _check_teacher(file, settings)
     if not any(name.partition(".")[0] in CHAIN for name in settings):
         words = ", ".join(f"[{name}]" for name in CHAIN)
         raise file.mistake(chosen[METHOD].place, f"no command is asked for; write one of {words}")
@@ -115,6 +116,21 @@ def _run(file: SweepFile, chosen: Mapping[str, Given], varied: list[str]) -> Run
     label = [method, *(f"{_last(name)} {_text(chosen[name].value)}" for name in varied)]
     known = environment or ("" if env is None else str(env.value))
     return Run(known, method, ", ".join(filter(None, label)), seed.value, settings)
+
+
+def _check_teacher(file: SweepFile, settings: Layer) -> None:
+    """Check that no teacher is given and trained by the same table, or given to all runs and
+    trained. Settings of `teach` for all runs may be of those alone whose environment has none."""
+    if (teacher := settings.get(TEACHER)) is None:
+        return
+    table = teacher.place[:-1]
+    for name, given in settings.items():
+        if name.partition(".")[0] == "teach" and given.place[: len(table)] == table:
+            raise file.mistake(
+                given.place,
+                f"teach would train a teacher, but teacher is {teacher.value!r} for the same runs; "
+                "leave one of them out",
+            )
 
 
 def _last(name: str) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparsectl.command_line.config import SweepConfig
-from sparsectl.common.errors import Stopped
+from sparsectl.common.errors import Stopped, UserError
 from sparsectl.common.files import check_writable
 from sparsectl.common.folder_lock import locked_folder
 from sparsectl.common.ranges import check_counts, check_numbers
+from sparsectl.common.warning import warn
 from sparsectl.experiments.folder import Folder
 from sparsectl.experiments.plan import Plan, chosen, plan_of
 from sparsectl.experiments.processes import NO_LIMIT_S, Processes, Workers
@@ -49,6 +50,10 @@ def sweep(config: SweepConfig) -> JSON:
     whole = plan_of(file)
     plan = chosen(whole, config.environment, config.method, config.seed)
     if config.dry_run:
+        try:
+            folder.check(whole, update=config.update)
+        except UserError as error:
+            warn(f"without --dry-run this is refused: {error}")
         return _listed(folder, found(plan, folder, skip_failed=False))
     with locked_folder(out):
         folder.check(whole, update=config.update)

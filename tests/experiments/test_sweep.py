@@ -16,15 +16,27 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from sparsectl import cli
+from sparsectl.common.warning import warn
 from sparsectl.experiments.processes import outcome_of
 from sparsectl.experiments.remote import run_remote
-from tests.training.balancer import write_balancer
+from tests.training.balancer import ENVIRONMENT, write_balancer
 
 PATIENCE_S = 300.0
 """What takes longer is taken for a hang; nothing here depends on how long it takes."""
 NAMES = ("free", "one", "bad")
+ANOTHER = {
+    "format": "sparsectl.sweep",
+    "version": 1,
+    "digest": "another",
+    "runs": [],
+    "file": "",
+    "provenance": {},
+}
+"""The description of another sweep."""
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -107,6 +119,43 @@ def test_a_killed_sweep_goes_on_where_it_stopped(
     assert not list(copy.rglob(".*"))
 
 
+def test_a_checkpoint_of_another_version_has_a_mend_that_a_sweep_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_balancer(tmp_path / "teacher.safetensors")
+    text = f'teacher = "teacher.safetensors"\nenv = "{ENVIRONMENT}"\n[collect]\ntransitions = 300\n'
+    (tmp_path / "s.toml").write_text(
+        f'{text}[distill]\nteacher = "None"\nmethod = "gradual"\nsteps = 5\nfinetune.steps = 2\n'
+        "evidence.episodes = 0\nepisodes = 2\nfinal_episodes = 2\n[grid]\n"
+    )
+    assert cli.run(sweep(tmp_path, "--dry-run")) == 0
+    names = [task["task"] for task in json.loads(capsys.readouterr().out)["tasks"]]
+    place = tmp_path / "out" / "tasks" / names[1]
+    place.mkdir(parents=True)
+    header = {"sparsectl": json.dumps({"format": "sparsectl.checkpoint", "version": 0})}
+    save_file({"a": torch.zeros(1)}, place / "checkpoint.safetensors", header)
+    (tmp_path / "out" / "sweep.json").write_text(json.dumps(ANOTHER))
+    assert cli.run(sweep(tmp_path, "--update")) == 5
+    [failure] = json.loads(capsys.readouterr().out)["failures"]
+    assert "or remove checkpoint.safetensors" in failure["error"]
+    assert failure["log"].startswith(str(place))
+    (place / "checkpoint.safetensors").unlink()
+    assert cli.run(sweep(tmp_path)) == 0
+
+
+def test_a_dry_run_says_what_the_run_will_refuse(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "sweep.json").write_text(json.dumps(ANOTHER))
+    warn.cache_clear()
+    assert cli.run(sweep(folder, "--dry-run", "--update")) == 0
+    assert not capsys.readouterr().err
+    assert cli.run(sweep(folder, "--dry-run")) == 0
+    said = capsys.readouterr().err
+    assert "without --dry-run this is refused" in said and "or --update to keep" in said
+
+
 def test_a_task_that_hangs_is_stopped_by_the_time_limit(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,9 +201,7 @@ def test_a_folder_of_something_else_is_left_alone(
     assert cli.run(sweep(folder)) == 2
     assert "files that are of no sweep" in capsys.readouterr().err
     (out / "theirs").unlink()
-    description = {"format": "sparsectl.sweep", "version": 1, "digest": "another", "runs": []}
-    description |= {"file": "", "provenance": {}}
-    (out / "sweep.json").write_text(json.dumps(description))
+    (out / "sweep.json").write_text(json.dumps(ANOTHER))
     assert cli.run(sweep(folder)) == 2
     said = capsys.readouterr().err
     assert "0 of the file's 3 runs are the same" in said and "--update" in said

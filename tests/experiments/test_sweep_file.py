@@ -189,6 +189,8 @@ def test_a_changed_environment_of_ones_own_is_another(
         ("seed = [0, 1]", "seed = [0, 0]", 20, ("asked for twice",)),
         ("finetune.steps = 10", "loss = 'nll'", 10, (f"{ENVIRONMENT} has continuous",)),
         ('"gradual"', '"policy-distillation"', 16, (f"{ENVIRONMENT} has continuous",)),
+        ("teacher =", "teach.steps = 9\nteacher =", 3, ("teach would train a teacher",)),
+        ("[environment.pendulum]", "teach.steps = 9", 1, ("leave one of them out",)),
         ("[evaluate]", "[evaluate]\ntask = 0", 13, ("task is 0", "of one task; leave it out")),
         ("finetune.steps = 10", "temperature = 0", 10, ("temperature is 0; give a finite",)),
         ("finetune.steps = 10", "temperature = nan", 10, ("temperature is nan; give a finite",)),

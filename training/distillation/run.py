@@ -42,7 +42,7 @@ from sparsectl.training.distillation.targets import UNCLEAR, target_of, verdict
 from sparsectl.training.finetuning import finetuning_of
 from sparsectl.training.finetuning.finetuning import Finetuning, start_layers, start_state
 from sparsectl.training.finetuning.return_search import ReturnSearch
-from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sparsectl.training.nn.checkpoint import ANEW, Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.devices import chosen_device
 from sparsectl.training.nn.loop import Loop, Stop, Trainer
 from sparsectl.training.policy_distillation.heads import Term
@@ -246,7 +246,7 @@ class Distillation:
             changed = [k for k in keys if checkpoint.run.get(k) != self.identity.get(k)]
             raise UserError(
                 f"{self.config.out} holds a run with a different {', '.join(changed)}; "
-                "give another --out, or --restart to start again"
+                f"give another --out; or {ANEW}"
             )
         self.stages.report = checkpoint.report
         self.started -= checkpoint.seconds

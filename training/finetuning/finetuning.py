@@ -23,6 +23,7 @@ from sparsectl.policy.convolution import Convolution
 from sparsectl.policy.student_file import StudentLayer
 from sparsectl.training.data.batches import Batches
 from sparsectl.training.data.dataset import Dataset
+from sparsectl.training.nn.checkpoint import ANEW
 from sparsectl.training.policy_distillation.heads import Term
 from sparsectl.training.settings import FinetuneSettings
 from sparsectl.training.students.encodings import ENCODINGS
@@ -127,7 +128,7 @@ class Finetuning(ABC):
             UserError: it is of a version that learnt otherwise.
         """
         if not self.state().keys() <= state.keys():
-            raise UserError("the checkpoint is of another version; give --restart to start again")
+            raise UserError(f"the checkpoint is of another version; {ANEW}")
         self.random.set_state(state["random"])
         with torch.no_grad():
             for name, tensor in self.state().items():

@@ -16,6 +16,8 @@ from sparsectl.common.safetensors_file import write_safetensors
 
 FORMAT = "sparsectl.checkpoint"
 VERSION = 1
+ANEW = "give --restart, or remove checkpoint.safetensors, to start again"
+"""The mend where a run cannot be resumed. A task of a sweep has a folder, but takes no option."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
             header = json.loads((file.metadata() or {}).get("sparsectl", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is not a complete checkpoint ({error}); give --restart") from error
+        raise UserError(f"{path} is not a complete checkpoint ({error}); {ANEW}") from error
     if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (
         FORMAT,
         VERSION,
     ):
-        raise UserError(f"{path} is not a checkpoint of this version; give --restart")
+        raise UserError(f"{path} is not a checkpoint of this version; {ANEW}")
     return Checkpoint(**{key: header[key] for key in FIELDS}, tensors=tensors)

@@ -34,7 +34,7 @@ from sparsectl.policy.signals_json import image_of, normaliser
 from sparsectl.training.config import TeachConfig
 from sparsectl.training.environments.environments import make_environment, named_environment
 from sparsectl.training.environments.signals import environment_signals
-from sparsectl.training.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sparsectl.training.nn.checkpoint import ANEW, Checkpoint, read_checkpoint, write_checkpoint
 from sparsectl.training.nn.loop import Stop, stop_on_interrupt
 from sparsectl.training.rollouts.evaluate import run_episodes, summarise
 from sparsectl.training.rollouts.plausibility import warn_of_ignored_seed
@@ -196,7 +196,7 @@ def _checkpoint(config: TeachConfig) -> Checkpoint | None:
     if changed:
         raise UserError(
             f"{config.out} holds a run with a different {', '.join(changed)}; "
-            "give another --out, or --restart to start again"
+            f"give another --out; or {ANEW}"
         )
     return checkpoint
 

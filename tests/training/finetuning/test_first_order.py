@@ -55,5 +55,5 @@ def test_it_resumes_bit_for_bit(
 
 def test_a_checkpoint_of_a_version_that_learnt_otherwise_is_refused(balancing: Path) -> None:
     by_adam = begun(balancing, DENSE, keep=60).state()
-    with pytest.raises(UserError, match="another version; give --restart to start again"):
+    with pytest.raises(UserError, match="another version; give --restart, or remove"):
         begun(balancing, DENSE).load(by_adam, 7)
