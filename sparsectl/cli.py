@@ -264,7 +264,7 @@ def parse(arguments: list[str]) -> Any:
     return parsed(kinds, "sparsectl", DESCRIPTION, arguments or ["--help"])
 
 
-def load(function: str) -> Callable[[Any], dict[str, Any]]:
+def load(function: str) -> Callable[..., dict[str, Any]]:
     """Import and return `module:function` of this package.
 
     Raises:
@@ -272,7 +272,7 @@ def load(function: str) -> Callable[[Any], dict[str, Any]]:
     """
     module_name, function_name = function.split(":")
     try:
-        loaded: Callable[[Any], dict[str, Any]] = getattr(
+        loaded: Callable[..., dict[str, Any]] = getattr(
             importlib.import_module(f"sparsectl.{module_name}"), function_name
         )
     except ModuleNotFoundError as error:
