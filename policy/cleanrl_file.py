@@ -32,6 +32,8 @@ from sparsectl.policy.state_dict import (
 
 NOT_ACTING = ("critic.", "actor_logstd", "fc_logstd.", "action_scale", "action_bias")
 """Prefixes of tensors that a deterministic policy has no layers of."""
+C51 = "model_weights"
+"""The key under which CleanRL's c51.py saves its network."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,17 @@ def behind_normaliser(path: Path) -> bool:
 
 
 def _state_dict(path: Path) -> dict[str, Any]:
-    """Return the actor's tensors; TD3 and DDPG save those of their critics behind it."""
+    """Return the actor's tensors; TD3 and DDPG save those of their critics behind it.
+
+    Raises:
+        UserError: the file is no state dict, or C51's.
+    """
     saved = read_saved(path, path.read_bytes(), "the file")
+    if isinstance(saved, dict) and C51 in saved:
+        raise UserError(
+            f"{path} is of CleanRL's c51.py, whose network gives distributions of returns and not "
+            f"actions; {MEND}"
+        )
     actor = saved[0] if isinstance(saved, tuple) and saved else saved
     return tensors_of(path, actor, "the file")
 

@@ -160,7 +160,7 @@ def _with_norm() -> Any:
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "C51": (
         lambda: {"model_weights": QNetwork().state_dict(), "args": {"n_atoms": 51}},
-        "has no tensors; networks of",
+        "of CleanRL's c51.py, whose network gives distributions",
     ),
     "images": (lambda: {"network.0.weight": torch.zeros(4, 4, 8, 8)}, "observes images"),
     "a normalising layer": (_with_norm, "others between them than activations"),
