@@ -32,7 +32,7 @@ from sparsectl.policy.state_dict import (
 
 NOT_ACTING = ("critic.", "actor_logstd", "fc_logstd.", "action_scale", "action_bias")
 """Prefixes of tensors that a deterministic policy has no layers of."""
-C51 = "model_weights"
+C51_KEY = "model_weights"
 """The key under which CleanRL's c51.py saves its network."""
 
 
@@ -122,7 +122,7 @@ def _state_dict(path: Path) -> dict[str, Any]:
         UserError: the file is no state dict, or C51's.
     """
     saved = read_saved(path, path.read_bytes(), "the file")
-    if isinstance(saved, dict) and C51 in saved:
+    if isinstance(saved, dict) and C51_KEY in saved:
         raise UserError(
             f"{path} is of CleanRL's c51.py, whose network gives distributions of returns and not "
             f"actions; {MEND}"

@@ -10,7 +10,7 @@ from sparsectl.policy.cleanrl_file import behind_normaliser
 from sparsectl.policy.sb3_zip import read_members
 
 CLEANRL = ".cleanrl_model"
-CLASS = b"stable_baselines3.common.vec_env.vec_normalize"
+VEC_NORMALIZE = b"stable_baselines3.common.vec_env.vec_normalize"
 """The module that a pickle of VecNormalize names before anything else."""
 HEAD_BYTES = 200
 
@@ -41,7 +41,7 @@ def _is_normaliser(path: Path) -> bool:
         if not path.is_file():  # a pipe might never end
             return False
         with path.open("rb") as file:
-            return CLASS in file.read(HEAD_BYTES)
+            return VEC_NORMALIZE in file.read(HEAD_BYTES)
     except OSError:
         return False
 

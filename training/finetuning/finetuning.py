@@ -89,7 +89,7 @@ class Finetuning(ABC):
         """Return the parameters and the optimiser's state; not copies."""
 
     @property
-    def cuts(self) -> bool:
+    def is_pruning(self) -> bool:
         """Return whether weights are cut on the way."""
         return 0 < self.keep < kept_weights(self.start)
 
@@ -98,7 +98,7 @@ class Finetuning(ABC):
         them by the same factor."""
         cuts = min(self.settings.cuts, max(1, self.steps // 2))  # few steps have few cuts
         number, rest = divmod(self.steps_done, max(1, self.steps // (2 * cuts)))
-        if rest or number >= cuts or not self.cuts:
+        if rest or number >= cuts or not self.is_pruning:
             return 0
         before = kept_weights(self.start)
         share: float = (self.keep / before) ** ((number + 1) / cuts)

@@ -23,7 +23,7 @@ class FirstOrder(Finetuning):
         super().__init__(*args, **kwargs)
         self.steps = self.settings.steps
         dense = all(bool(mask.all()) for mask in self.student.masks)
-        optimiser = DenseMuon if dense and not self.cuts else FlatAdam
+        optimiser = DenseMuon if dense and not self.is_pruning else FlatAdam
         self.optimiser = optimiser(self.student, self.settings.learning_rate)
 
     def update(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sparsectl.training.nn.flat import VectorAdam, flat_values, views
+from sparsectl.training.nn.flat import FlatAdam
 
 MOMENTUM = 0.95
 RATE = 5.0
@@ -28,10 +28,7 @@ class DenseMuon:
         self._parameters = list(module.parameters())
         self._matrices = [each for each in self._parameters if each.ndim == 2]
         vectors = nn.ParameterList(each for each in self._parameters if each.ndim == 1)
-        self._adam = VectorAdam(flat_values(vectors), learning_rate)
-        shapes = [tuple(each.shape) for each in vectors]
-        for vector, gradient in zip(vectors, views(self._adam.gradient, shapes), strict=True):
-            vector.grad = gradient
+        self._adam = FlatAdam(vectors, learning_rate)
         self._muon = torch.optim.Muon(
             self._matrices,
             RATE * learning_rate,

@@ -63,20 +63,3 @@ def test_a_step_goes_along_most_directions_alike(layer: int) -> None:
     assert (sizes > 0.5).double().mean() > 0.7
     values = torch.linalg.svdvals(student.weights[layer].grad)
     assert (values > 0.5 * values.max()).double().mean() < 0.5  # not so in the gradient
-
-
-def test_it_goes_on_from_its_state_bit_for_bit() -> None:
-    whole, parts = student_of(1), student_of(1)
-    teacher, learner = student_of(2), DenseMuon(whole, 2e-3)
-    for turn in range(6):
-        if turn == 3:
-            saved = {name: tensor.clone() for name, tensor in learner.state("m").items()}
-        learner.step(error(whole, teacher, turn))
-    resumed = DenseMuon(parts, 2e-3)
-    with torch.no_grad():
-        for name, tensor in resumed.state("m").items():
-            tensor.copy_(saved[name])
-    for turn in range(3, 6):
-        resumed.step(error(parts, teacher, turn))
-    for name, tensor in learner.state("m").items():
-        assert torch.equal(tensor, resumed.state("m")[name]), name
